@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The system-call seam: every call that the kernel layer makes goes through
+ * one of these. They return a negative errno and leave errno itself alone, as
+ * signal handlers need it. Tests stand between these and the C library by
+ * ld --wrap, so nothing here can be switched at run time.
+ */
+#ifndef LIB_KERNEL_SYS_H
+#define LIB_KERNEL_SYS_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
+
+/* the value of a call, or -errno; errno as it was before */
+#define SYS_RESULT(type, call) \
+	__extension__({ \
+		int saved_errno_ = errno; \
+		type result_ = (call); \
+		if (result_ < 0) { \
+			result_ = -errno; \
+			errno = saved_errno_; \
+		} \
+		result_; \
+	})
+
+static inline int sys_ioctl(int fd, unsigned long request, void *arg)
+{
+	return SYS_RESULT(int, ioctl(fd, request, arg));
+}
+
+/* for the one ioctl whose argument is a value */
+static inline int sys_ioctl_value(int fd, unsigned long request, long arg)
+{
+	return SYS_RESULT(int, ioctl(fd, request, arg));
+}
+
+static inline int sys_userfaultfd(int flags)
+{
+	return SYS_RESULT(int, (int)syscall(SYS_userfaultfd, flags));
+}
+
+static inline int sys_open(const char *path, int flags)
+{
+	return SYS_RESULT(int, open(path, flags));
+}
+
+static inline int sys_close(int fd)
+{
+	return SYS_RESULT(int, close(fd));
+}
+
+static inline ssize_t sys_read(int fd, void *buf, size_t len)
+{
+	return SYS_RESULT(ssize_t, read(fd, buf, len));
+}
+
+static inline int sys_poll(struct pollfd *fds, nfds_t nr, int timeout_ms)
+{
+	return SYS_RESULT(int, poll(fds, nr, timeout_ms));
+}
+
+static inline int sys_madvise(void *start, size_t len, int advice)
+{
+	return SYS_RESULT(int, madvise(start, len, advice));
+}
+
+static inline ssize_t sys_process_madvise(int pidfd, const struct iovec *vec,
+					  size_t nr, int advice)
+{
+	return SYS_RESULT(ssize_t, (ssize_t)syscall(SYS_process_madvise, pidfd,
+						    vec, nr, advice, 0));
+}
+
+static inline int sys_fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	return SYS_RESULT(int, fallocate(fd, mode, offset, len));
+}
+
+/* mremap to a fixed place, the old range left mapped; 0 or -errno */
+static inline int sys_mremap_dontunmap(void *from, size_t len, void *to)
+{
+	int saved = errno;
+	void *at = mremap(from, len, len,
+			  MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
+	int ret = at == MAP_FAILED ? -errno : 0;
+
+	errno = saved;
+	return ret;
+}
+
+static inline ssize_t sys_sendmsg(int sock, const struct msghdr *msg, int flags)
+{
+	return SYS_RESULT(ssize_t, sendmsg(sock, msg, flags));
+}
+
+static inline ssize_t sys_recvmsg(int sock, struct msghdr *msg, int flags)
+{
+	return SYS_RESULT(ssize_t, recvmsg(sock, msg, flags));
+}
+
+static inline int sys_pidfd_open(pid_t pid)
+{
+	return SYS_RESULT(int, (int)syscall(SYS_pidfd_open, pid, 0));
+}
+
+static inline int sys_pidfd_getfd(int pidfd, int fd)
+{
+	return SYS_RESULT(int, (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+}
+
+#endif
