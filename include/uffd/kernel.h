@@ -379,6 +379,16 @@ const char *uffd_event_name(enum uffd_event_kind kind);
 int64_t uffd_lift(uint64_t from, uint64_t to, uint64_t len);
 
 /*
+ * The same, saying how far it came: needed where the range may have holes or
+ * the process may be near vm.max_map_count, since lifting a second time what
+ * is lifted already would lose it. 0: all of the range is dealt with. -errno:
+ * stopped at ret->done; before it all is done, from there on nothing is.
+ * filled is what was lifted, gone what is not mapped. ret may not be NULL.
+ */
+int uffd_lift_all(uint64_t from, uint64_t to, uint64_t len,
+		  struct uffd_progress *ret);
+
+/*
  * madvise many ranges of the calling process in few calls: one interruption
  * of other processors for up to 1024 ranges instead of one each, where
  * process_madvise(2) takes this advice (MADV_DONTNEED on oneself: about 6.13);

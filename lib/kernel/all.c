@@ -82,7 +82,6 @@ static int finish(const struct op *op, uint64_t len, struct uffd_progress *p)
 			piece = shorter(piece, op->page_size);
 		} else if (n == -ENOENT && op->holes) {
 			pass_over(op, p, &p->gone);
-			piece *= 2;
 		} else if (n != -EAGAIN || ++tries == TRIES) {
 			return n < 0 ? (int)n : -EIO;
 		}

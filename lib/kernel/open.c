@@ -59,7 +59,7 @@ static int attempt(enum uffd_how how, int flags, int *err,
 /* the first way that is open, in the order of the header's comment */
 static int open_any(uint32_t want, int flags, struct uffd_opened *o)
 {
-	int fd = -EPERM;
+	int fd;
 
 	if (!(want & LIBUFFD_OPEN_USER_ONLY)) {
 		fd = attempt(LIBUFFD_BY_SYSCALL, flags, &o->err_syscall, o);
@@ -71,7 +71,11 @@ static int open_any(uint32_t want, int flags, struct uffd_opened *o)
 		if (want & LIBUFFD_OPEN_NEED_KERNEL_FAULTS)
 			return o->err_syscall;
 	}
-	return attempt(LIBUFFD_BY_USER_ONLY, flags, &o->err_user_only, o);
+	fd = attempt(LIBUFFD_BY_USER_ONLY, flags, &o->err_user_only, o);
+	if (fd != -EINVAL)
+		return fd;
+	/* kernels before 5.11 have no such flag: what failed before counts */
+	return o->err_syscall < 0 ? o->err_syscall : -ENOSYS;
 }
 
 /* ask a throw-away descriptor; the kernel answers each only once */
@@ -92,6 +96,10 @@ static int negotiate(int fd, const struct uffd_open_opts *opts,
 {
 	uint64_t enable = opts->need | (opts->want & o->supported);
 	int ret;
+
+	/* the kernel refuses RWP_ASYNC without RWP beside it */
+	if (!(enable & UFFD_FEATURE_RWP))
+		enable &= opts->need | ~(uint64_t)UFFD_FEATURE_RWP_ASYNC;
 
 	o->missing = opts->need & ~o->supported;
 	if (o->missing)

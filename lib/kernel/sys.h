@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -99,13 +100,30 @@ static inline int sys_fallocate(int fd, int mode, off_t offset, off_t len)
 	return SYS_RESULT(int, fallocate(fd, mode, offset, len));
 }
 
+static inline int sys_eventfd(unsigned value, int flags)
+{
+	return SYS_RESULT(int, eventfd(value, flags));
+}
+
 /* mremap to a fixed place, the old range left mapped; 0 or -errno */
-static inline int sys_mremap_dontunmap(void *from, size_t len, void *to)
+static inline int sys_mremap_dontunmap(uint64_t from, size_t len, uint64_t to)
 {
 	int saved = errno;
-	void *at = mremap(from, len, len,
-			  MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
+	void *at = mremap((void *)(uintptr_t)from, len, len,
+			  MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+			  (void *)(uintptr_t)to);
 	int ret = at == MAP_FAILED ? -errno : 0;
+
+	errno = saved;
+	return ret;
+}
+
+/* mremap that may not move; 0 or -errno */
+static inline int sys_mremap_resize(uint64_t at, size_t len, size_t new_len)
+{
+	int saved = errno;
+	void *stays = mremap((void *)(uintptr_t)at, len, new_len, 0);
+	int ret = stays == MAP_FAILED ? -errno : 0;
 
 	errno = saved;
 	return ret;
