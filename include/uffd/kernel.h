@@ -488,7 +488,8 @@ const char *uffd_op_name(enum uffd_op op);
  * result, and clean up. 1: it works. 0: this kernel can't, on this memory.
  * -errno: it could not be tried here: -ENOMEM no huge page is free, -EPERM or
  * -EACCES no descriptor may be opened, -ENOENT no such page size or no place
- * for a file (TMPDIR or /tmp; LIBUFFD_MEM_FILE wants a file system on a disk).
+ * for a file (TMPDIR, /tmp, /var/tmp; LIBUFFD_MEM_FILE wants a file system on a
+ * disk).
  * Takes well under a millisecond, except with huge pages. Not from a signal
  * handler. Starts no thread: what needs a fault makes it in a child process.
  */

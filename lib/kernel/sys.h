@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
@@ -20,6 +21,8 @@
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef MREMAP_DONTUNMAP
@@ -147,6 +150,78 @@ static inline int sys_pidfd_open(pid_t pid)
 static inline int sys_pidfd_getfd(int pidfd, int fd)
 {
 	return SYS_RESULT(int, (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+}
+
+/* ---- only for trying out what works: may allocate, take their time ------ */
+
+static inline int sys_mmap(uint64_t hint, size_t len, int prot, int flags,
+			   int fd, uint64_t *ret)
+{
+	int saved = errno;
+	void *at = mmap((void *)(uintptr_t)hint, len, prot, flags, fd, 0);
+	int err = at == MAP_FAILED ? -errno : 0;
+
+	errno = saved;
+	*ret = (uintptr_t)at;
+	return err;
+}
+
+static inline int sys_munmap(uint64_t start, size_t len)
+{
+	return SYS_RESULT(int, munmap((void *)(uintptr_t)start, len));
+}
+
+static inline int sys_memfd_create(unsigned flags)
+{
+	return SYS_RESULT(int, memfd_create("libuffd-try", flags));
+}
+
+static inline int sys_ftruncate(int fd, off_t len)
+{
+	return SYS_RESULT(int, ftruncate(fd, len));
+}
+
+static inline int sys_fstatfs(int fd, struct statfs *ret)
+{
+	return SYS_RESULT(int, fstatfs(fd, ret));
+}
+
+static inline int sys_pipe(int *ret)
+{
+	return SYS_RESULT(int, pipe2(ret, O_CLOEXEC));
+}
+
+static inline ssize_t sys_write(int fd, const void *buf, size_t len)
+{
+	return SYS_RESULT(ssize_t, write(fd, buf, len));
+}
+
+static inline int sys_socketpair(int *ret)
+{
+	return SYS_RESULT(int, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC,
+					  0, ret));
+}
+
+static inline ssize_t sys_send(int sock, const void *buf, size_t len)
+{
+	return SYS_RESULT(ssize_t, send(sock, buf, len, MSG_NOSIGNAL));
+}
+
+/* fork, but without the C library's knowledge and without a signal at its end;
+ * all arguments are 0, so their order, which differs, does not matter */
+static inline pid_t sys_clone(void)
+{
+	return SYS_RESULT(pid_t, (pid_t)syscall(SYS_clone, 0L, 0L, 0L, 0L, 0L));
+}
+
+static inline int sys_kill(pid_t pid, int sig)
+{
+	return SYS_RESULT(int, kill(pid, sig));
+}
+
+static inline pid_t sys_waitpid(pid_t pid, int *ret_status, int options)
+{
+	return SYS_RESULT(pid_t, waitpid(pid, ret_status, options));
 }
 
 #endif
