@@ -360,11 +360,12 @@ const char *uffd_event_name(enum uffd_event_kind kind);
  * Nothing is copied, no write can slip in between, and other processors are
  * interrupted once for each 2 MiB instead of once a page.
  *
- * Private anonymous memory since 5.7, other memory since 5.13. `to` is a place
- * of the caller's, page-aligned, not overlapping; what was mapped there is
- * gone. Where mprotect or madvise has split `from`, it is lifted piece by
- * piece; a hole in it stays a hole, and `to` keeps there what it had. Pieces
- * of the new place may have different protections, as the old ones had.
+ * Private anonymous memory since 5.7, other memory since 5.13, hugetlb never.
+ * `to` is a place of the caller's, page-aligned, not overlapping; what was
+ * mapped there is gone. Where mprotect or madvise has split `from`, it is
+ * lifted piece by piece; a hole in it stays a hole, and `to` keeps there what
+ * it had. Pieces of the new place may have different protections, as the old
+ * ones had.
  *
  * Returns the bytes lifted, holes not counted, or -errno when nothing was:
  * EINVAL (alignment, overlap, memory that can't), EFAULT (nothing is mapped),

@@ -13,7 +13,8 @@
 #include "public.h"
 #include "sys.h"
 
-/* A race inside the kernel is over within a retry or two; more is news. */
+/* A race inside the kernel is over within a retry or two; so many in a row
+ * are news. */
 #define TRIES 8
 
 /* Protecting holds the address space's lock: go through a terabyte in steps. */
@@ -70,11 +71,11 @@ static int finish(const struct op *op, uint64_t len, struct uffd_progress *p)
 		int64_t n = op->call(op, p->done, piece);
 		bool one = piece == op->page_size;
 
+		tries = n == -EAGAIN ? tries + 1 : 0;
 		if (n > 0) {
 			p->done += n;
 			p->filled += n;
 			piece = piece > len / 2 ? len : piece * 2;
-			tries = 0;
 		} else if (n == -EEXIST) {
 			pass_over(op, p, &p->existed);
 		} else if (!one && (n == -ENOENT ||
@@ -82,7 +83,7 @@ static int finish(const struct op *op, uint64_t len, struct uffd_progress *p)
 			piece = shorter(piece, op->page_size);
 		} else if (n == -ENOENT && op->holes) {
 			pass_over(op, p, &p->gone);
-		} else if (n != -EAGAIN || ++tries == TRIES) {
+		} else if (n != -EAGAIN || tries == TRIES) {
 			return n < 0 ? (int)n : -EIO;
 		}
 	}

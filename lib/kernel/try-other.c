@@ -76,7 +76,7 @@ int try_lift(const struct scratch *s)
 	int ret = scratch_mark(s, s->start);
 
 	if (ret == 0)
-		ret = reserve(s->page_size, s->page_size, &to);
+		ret = scratch_reserve(s->page_size, s->page_size, &to);
 	if (ret < 0)
 		return ret;
 	n = uffd_lift(s->start, to, s->page_size);

@@ -223,7 +223,7 @@ int scratch_cache(const struct scratch *s)
 	return ret;
 }
 
-int reserve(uint64_t len, uint64_t align, uint64_t *ret)
+int scratch_reserve(uint64_t len, uint64_t align, uint64_t *ret)
 {
 	const uint64_t room = len + align;
 	uint64_t at, begin;

@@ -50,7 +50,7 @@ int scratch_holds(const struct scratch *s, uint64_t page, uint8_t value);
 int scratch_cache(const struct scratch *s);
 
 /* Reserve addresses, aligned to align; release with sys_munmap. */
-int reserve(uint64_t len, uint64_t align, uint64_t *ret);
+int scratch_reserve(uint64_t len, uint64_t align, uint64_t *ret);
 
 /* "This kernel can't" as 0, "could not be tried" as it is. */
 int try_verdict(int64_t err);
