@@ -63,6 +63,7 @@ enum uffd_action {
 	LIBUFFD_DO_UNPROTECT,	/* let the write go on (wp faults) */
 	LIBUFFD_DO_POISON,	/* there is no such page: SIGBUS at this page */
 	LIBUFFD_DO_WAKE,	/* resolved already by other means: only wake */
+	LIBUFFD_DO_NOTHING,	/* resolved and woken by the function itself */
 	LIBUFFD_DO_LATER,	/* `thread` only: not yet; uffd_engine_resolve()
 				 * will be called for it from any thread */
 };
@@ -123,9 +124,13 @@ struct uffd_engine_opts {
 	uint32_t open_flags;	/* LIBUFFD_OPEN_* */
 	uint64_t need;		/* UFFD_FEATURE_* beyond what the engine needs */
 	uint64_t want;
-	/* events (if asked for in need or want): called in a handler thread,
-	 * in order, never while a fault function runs. NULL: ignored, fork
-	 * descriptors closed. A fork_fd becomes the function's. */
+	/* events (if asked for in need or want): called in order, in the
+	 * thread that reads them, which with sigbus is one of the engine's own
+	 * as well. Fault functions may be running in other threads meanwhile.
+	 * Must not block, and above all not on a lock held around something
+	 * that itself raises an event (uffd_lift, uffd_drop): that waits until
+	 * this thread has read it. NULL: ignored, fork descriptors closed. A
+	 * fork_fd becomes the function's. */
 	void (*event)(void *user, const struct uffd_event *event);
 	/* failures; in any thread, in signal context with sigbus. May be NULL */
 	void (*failed)(void *user, const struct uffd_failure *failure);
