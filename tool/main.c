@@ -11,6 +11,7 @@
 #include "verb.h"
 
 static const struct verb verbs[] = {
+	{ "info", "what this kernel, account and machine can do", info_run },
 	{ NULL, NULL, NULL },
 };
 

@@ -12,4 +12,6 @@ struct verb {
 	int (*run)(int argc, char **argv);
 };
 
+int info_run(int argc, char **argv);
+
 #endif
