@@ -9,7 +9,7 @@
 #include <string.h>
 #include <uffd/engine.h>
 
-#include "../kernel/public.h"
+#include "../public.h"
 #include "../kernel/sys.h"
 #include "costs.h"
 

@@ -4,7 +4,7 @@
  */
 #include <uffd/kernel.h>
 
-#include "public.h"
+#include "../public.h"
 #include "sys.h"
 
 /* the most that the kernel takes in one call (UIO_MAXIOV) */

@@ -10,7 +10,7 @@
  */
 #include <uffd/kernel.h>
 
-#include "public.h"
+#include "../public.h"
 #include "sys.h"
 
 /* A race inside the kernel is over within a retry or two; so many in a row

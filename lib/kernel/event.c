@@ -6,7 +6,7 @@
 #include <string.h>
 #include <uffd/kernel.h>
 
-#include "public.h"
+#include "../public.h"
 #include "sys.h"
 
 /* what tells one kind of fault from another; none of them: missing */

@@ -17,7 +17,7 @@
 #include <uffd/kernel.h>
 
 #include "path.h"
-#include "public.h"
+#include "../public.h"
 #include "sys.h"
 
 /* "this descriptor has been asked": the kernel's own mark, not a feature */

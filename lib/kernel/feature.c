@@ -5,7 +5,7 @@
  */
 #include <uffd/kernel.h>
 
-#include "public.h"
+#include "../public.h"
 
 #define F(bit_name, kernel, text) \
 	{ UFFD_FEATURE_##bit_name, #bit_name, kernel, text }

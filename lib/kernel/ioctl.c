@@ -4,7 +4,7 @@
  */
 #include <uffd/kernel.h>
 
-#include "public.h"
+#include "../public.h"
 #include "sys.h"
 
 PUBLIC int uffd_api(int fd, uint64_t features, uint64_t *ret_supported)

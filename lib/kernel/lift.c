@@ -12,7 +12,7 @@
  */
 #include <uffd/kernel.h>
 
-#include "public.h"
+#include "../public.h"
 #include "sys.h"
 
 /*

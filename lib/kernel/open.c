@@ -5,7 +5,7 @@
 #include <uffd/kernel.h>
 
 #include "opts.h"
-#include "public.h"
+#include "../public.h"
 #include "sys.h"
 
 #define NOT_TRIED 1

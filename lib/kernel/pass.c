@@ -5,7 +5,7 @@
 #include <string.h>
 #include <uffd/kernel.h>
 
-#include "public.h"
+#include "../public.h"
 #include "sys.h"
 
 /* the most that the kernel passes in one message (SCM_MAX_FD) */

@@ -5,7 +5,7 @@
 #include <time.h>
 #include <uffd/kernel.h>
 
-#include "public.h"
+#include "../public.h"
 #include "sys.h"
 
 PUBLIC int uffd_pidfd_open(pid_t pid)

@@ -5,7 +5,7 @@
 #include <uffd/kernel.h>
 
 #include "path.h"
-#include "public.h"
+#include "../public.h"
 #include "sys.h"
 
 /*

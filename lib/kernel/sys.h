@@ -25,6 +25,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../result.h"
+
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
@@ -37,18 +39,6 @@
 #ifndef SYS_process_madvise
 #define SYS_process_madvise 440
 #endif
-
-/* the value of a call, or -errno; errno as it was before */
-#define SYS_RESULT(type, call) \
-	__extension__({ \
-		int saved_errno_ = errno; \
-		type result_ = (call); \
-		if (result_ < 0) { \
-			result_ = -errno; \
-			errno = saved_errno_; \
-		} \
-		result_; \
-	})
 
 static inline int sys_ioctl(int fd, unsigned long request, void *arg)
 {

@@ -2,7 +2,7 @@
 /*
  * What works here, found out by doing it.
  */
-#include "public.h"
+#include "../public.h"
 #include "sys.h"
 #include "try.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <uffd/kernel.h>
 
-#include "public.h"
+#include "../public.h"
 
 PUBLIC const char *uffd_version(void)
 {
