@@ -62,8 +62,10 @@ struct uffd_reason {
 int uffd_store_open(const char *uri, unsigned flags,
 		    struct uffd_reason *reason, struct uffd_store **ret);
 
-/* Finish what is in flight, and close it. NULL is fine. Not while another
- * thread uses it. What was written is durable only after a flush. */
+/* Finish what is in flight (done is called here then; with -ECANCELED if the
+ * store itself has not answered for 30 s), and close it. NULL is fine. Not
+ * while another thread uses it. What was written is durable only after a
+ * flush. */
 void uffd_store_close(struct uffd_store *s);
 
 /* The URI that it was opened by; the store's, until it is closed. */
@@ -147,7 +149,10 @@ struct uffd_store_stats {
 	uint64_t held_bytes;	/* memory: bytes of pages that it holds ... */
 	uint64_t packed_bytes;	/* ... and what they take, compressed */
 	uint64_t retries;	/* retry: requests repeated */
-	uint64_t hits, misses;	/* cache: reads from memory, and from below */
+	uint64_t hits, misses;	/* cache: pages read from memory, from below */
+	uint64_t memory_bytes;	/* memory, cache: what it takes from the system
+				 * for them, gaps included (and 8 bytes a page
+				 * of its length besides, when compressed) */
 };
 void uffd_store_stats(const struct uffd_store *s, struct uffd_store_stats *ret);
 
@@ -182,7 +187,8 @@ struct uffd_io {
 /*
  * Start a request. 0: done will be (or was already) called. -EAGAIN: too many
  * are in flight, dispatch first; done is not called. A store that works on one
- * request at a time does it here and now.
+ * request at a time does it here and now. Submitted by a done function, it may
+ * be done only after that function has returned.
  */
 int uffd_store_submit(struct uffd_store *s, struct uffd_io *io);
 
@@ -200,6 +206,8 @@ int uffd_store_dispatch(struct uffd_store *s);
 /* The URI's parts, for open. Opaque; valid until open returns. */
 struct uffd_store_args;
 
+/* The scheme: the store's name, or one of its other names. */
+const char *uffd_store_scheme(const struct uffd_store_args *args);
 /* What stands behind the scheme: the path, host or nothing. Never NULL. */
 const char *uffd_store_target(const struct uffd_store_args *args);
 /* The LIBUFFD_STORE_RDONLY, _CREATE flags of uffd_store_open. */
@@ -241,6 +249,14 @@ struct uffd_store_key_info {
  * end: the core cuts them, and supplies the zeros itself. Buffers are resident
  * and, but for uffd_store_read and _write by a program, aligned to 4096.
  * Everything returns 0 or a negative errno. New members go to the end.
+ *
+ * submit: 0, and io->done is called exactly once, by submit or dispatch; or a
+ * negative errno, and it is not called: -EAGAIN when there is no room, which
+ * there is again after a dispatch. It comes with fd and dispatch. close may
+ * leave requests unanswered: the core answers them.
+ *
+ * A store that is not LIBUFFD_STORE_PARALLEL is locked while one of its
+ * functions runs, but not while a done function of its own does.
  */
 struct uffd_store_ops {
 	size_t sz;		/* sizeof(struct uffd_store_ops) */
@@ -270,12 +286,14 @@ struct uffd_store_ops {
 	/* what this opened store can really do: the LIBUFFD_STORE_CAN_* and
 	 * _IS_* that its functions would suggest, less what it can't */
 	unsigned (*can)(void *state, unsigned suggested);
+	/* other schemes that it answers to, ended by NULL; or NULL */
+	const char *const *also;
 };
 
 /*
  * Make a store known to this process under its name. The table must stay.
  * -EEXIST: there is one of this name. -ENOEXEC: another api, or required
- * functions are missing. -ENOSPC: 64 are known. Any thread.
+ * functions or the name are missing. -ENOSPC: 64 are known. Any thread.
  */
 int uffd_store_add(const struct uffd_store_ops *ops);
 
