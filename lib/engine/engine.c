@@ -134,6 +134,15 @@ static int make(struct uffd_engine *e)
 	return err;
 }
 
+/* State of the process, so that what threads remember of an engine is never
+ * taken for another's. */
+static uint64_t new_id(void)
+{
+	static _Atomic uint64_t last;
+
+	return atomic_fetch_add(&last, 1) + 1;
+}
+
 PUBLIC int uffd_engine_new(const struct uffd_engine_opts *opts,
 			   struct uffd_engine **ret)
 {
@@ -146,6 +155,7 @@ PUBLIC int uffd_engine_new(const struct uffd_engine_opts *opts,
 	e = own_map(sizeof(*e));
 	if (!e)
 		return -ENOMEM;
+	e->id = new_id();
 	e->fd = -1;
 	e->stop_fd = -1;
 	e->page_size = (uint64_t)getpagesize();

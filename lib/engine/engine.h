@@ -341,6 +341,7 @@ uint64_t now_ns(void);
 struct uffd_engine {
 	int fd;
 	int stop_fd;		/* eventfd, where handlers poll */
+	uint64_t id;		/* no other engine's, also in a child process */
 	uint32_t *here;		/* 1; 0 in a child process (MADV_WIPEONFORK) */
 	enum uffd_engine_kind kind;
 	bool direct;		/* handlers sleep in read(2) */

@@ -197,6 +197,25 @@ static enum uffd_event_kind kind_of(const struct range *r, uint64_t page,
 	return LIBUFFD_FAULT_MISSING;
 }
 
+/*
+ * gettid(2) is a twentieth of the whole fault, so each thread remembers its
+ * number; but not across a fork, after which engines have other ids. Memory of
+ * the initial-exec kind is never allocated on first use.
+ */
+static uint32_t my_tid(const struct uffd_engine *e)
+{
+	static _Thread_local struct {
+		uint64_t engine;
+		uint32_t tid;
+	} known __attribute__((tls_model("initial-exec")));
+
+	if (known.engine != e->id) {
+		known.tid = (uint32_t)syscall(SYS_gettid);
+		known.engine = e->id;
+	}
+	return known.tid;
+}
+
 /* ---- the fault ---------------------------------------------------------------------- */
 
 static bool fill(struct range *r, uint64_t addr, const ucontext_t *uc)
@@ -206,7 +225,7 @@ static bool fill(struct range *r, uint64_t addr, const ucontext_t *uc)
 	const uintptr_t thread = (uintptr_t)pthread_self();
 	struct uffd_fault f = {
 		.write = was_write(uc),
-		.tid = (uint32_t)syscall(SYS_gettid),
+		.tid = my_tid(r->e),
 		.nr = 1,
 		.start = page,
 		.len = r->page_size,
