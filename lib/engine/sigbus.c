@@ -20,14 +20,21 @@
  * one disposition of SIGBUS, one handler before ours, and a signal handler has
  * nothing but an address to find its range by.
  */
-static struct table ranges = TABLE_INIT;
-static struct sigaction before;
-static pthread_mutex_t installing = PTHREAD_MUTEX_INITIALIZER;
-static bool installed;
+static struct {
+	struct table ranges;
+	pthread_mutex_t lock;		/* of installing */
+	bool installed;
+	struct sigaction before;
+	atomic_flag used;		/* it asked for SA_RESETHAND */
+} sigbus = {
+	.ranges = TABLE_INIT,
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.used = ATOMIC_FLAG_INIT,
+};
 
 struct table *sigbus_table(void)
 {
-	return &ranges;
+	return &sigbus.ranges;
 }
 
 /* ---- passing on ---------------------------------------------------------------- */
@@ -54,38 +61,38 @@ static void take_default(int sig, siginfo_t *info)
 			(pid_t)syscall(SYS_gettid), sig, info);
 }
 
-/* Call the handler before ours as the kernel would have: with its mask, and
- * once only if it said so. */
+/* Call the handler before ours as the kernel would have: with its mask. */
 static void call_before(int sig, siginfo_t *info, void *ucontext)
 {
-	sigset_t mask = before.sa_mask;
+	const struct sigaction *before = &sigbus.before;
+	sigset_t mask = before->sa_mask;
 
-	if (!(before.sa_flags & SA_NODEFER))
+	if (!(before->sa_flags & SA_NODEFER))
 		sigaddset(&mask, sig);
 	pthread_sigmask(SIG_BLOCK, &mask, NULL);
-	if (before.sa_flags & SA_SIGINFO)
-		before.sa_sigaction(sig, info, ucontext);
+	if (before->sa_flags & SA_SIGINFO)
+		before->sa_sigaction(sig, info, ucontext);
 	else
-		before.sa_handler(sig);
+		before->sa_handler(sig);
 }
 
 /* A handler with SA_RESETHAND is called once; after it comes the default. */
 static bool used_up(void)
 {
-	static atomic_flag used = ATOMIC_FLAG_INIT;
-
-	return (before.sa_flags & SA_RESETHAND) && atomic_flag_test_and_set(&used);
+	return (sigbus.before.sa_flags & SA_RESETHAND) &&
+	       atomic_flag_test_and_set(&sigbus.used);
 }
 
 static void pass_on(int sig, siginfo_t *info, void *ucontext)
 {
-	bool plain = !(before.sa_flags & SA_SIGINFO);
+	const struct sigaction *before = &sigbus.before;
+	bool plain = !(before->sa_flags & SA_SIGINFO);
+	bool ignored = plain && before->sa_handler == SIG_IGN;
 
-	if (plain && before.sa_handler == SIG_IGN && !synchronous(info))
+	if (ignored && !synchronous(info))
 		return;
 	/* what its own access raises can't be ignored */
-	if ((plain && (before.sa_handler == SIG_IGN ||
-		       before.sa_handler == SIG_DFL)) || used_up())
+	if (ignored || (plain && before->sa_handler == SIG_DFL) || used_up())
 		take_default(sig, info);
 	else
 		call_before(sig, info, ucontext);
@@ -260,7 +267,7 @@ PUBLIC bool uffd_engine_sigbus(int sig, void *siginfo, void *ucontext)
 
 	if (sig != SIGBUS || info->si_code != BUS_ADRERR)
 		return false;
-	r = table_get(&ranges, addr);
+	r = table_get(&sigbus.ranges, addr);
 	if (!r)
 		return false;
 	done = engine_is_here(r->e) && fill(r, addr, ucontext);
@@ -287,7 +294,7 @@ static int install(void)
 
 	sigemptyset(&ours.sa_mask);
 	/* known before ours can be called */
-	if (sigaction(SIGBUS, NULL, &before) < 0 ||
+	if (sigaction(SIGBUS, NULL, &sigbus.before) < 0 ||
 	    sigaction(SIGBUS, &ours, NULL) < 0)
 		return -errno;
 	return 0;
@@ -298,11 +305,11 @@ int sigbus_install(void)
 	int saved = errno;
 	int err = 0;
 
-	pthread_mutex_lock(&installing);
-	if (!installed)
+	pthread_mutex_lock(&sigbus.lock);
+	if (!sigbus.installed)
 		err = install();
-	installed = err == 0;
-	pthread_mutex_unlock(&installing);
+	sigbus.installed = err == 0;
+	pthread_mutex_unlock(&sigbus.lock);
 	errno = saved;
 	return err;
 }

@@ -161,22 +161,24 @@ static void measure(struct wake_costs *ret)
  * State of the process, since it is a fact about the machine that each engine
  * would have to find out again.
  */
-static pthread_mutex_t measuring = PTHREAD_MUTEX_INITIALIZER;
-static struct wake_costs known;
-static bool measured;
+static struct {
+	pthread_mutex_t lock;
+	bool measured;
+	struct wake_costs costs;
+} machine = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 void wake_costs(struct wake_costs *ret)
 {
 	sigset_t all, before;
 
 	sigfillset(&all);
-	pthread_mutex_lock(&measuring);
-	if (!measured) {
+	pthread_mutex_lock(&machine.lock);
+	if (!machine.measured) {
 		pthread_sigmask(SIG_SETMASK, &all, &before);
-		measure(&known);
+		measure(&machine.costs);
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
-		measured = true;
+		machine.measured = true;
 	}
-	*ret = known;
-	pthread_mutex_unlock(&measuring);
+	*ret = machine.costs;
+	pthread_mutex_unlock(&machine.lock);
 }
