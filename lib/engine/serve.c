@@ -226,9 +226,10 @@ static enum served ask(const struct serving *s)
 {
 	struct uffd_fault *f = s->f;
 	struct uffd_answer a = { .start = f->start, .len = f->len };
-	int err = s->r->fault(s->r->user, f, &a);
+	int err;
 
 	engine_count(s->r->e, s->thread, COUNT_RUNS, 1);
+	err = s->r->fault(s->r->user, f, &a);
 	if (err == 0)
 		err = answer_check(s->r, &a);
 	if (err == 0 && (a.start > f->start || a.start + a.len <= f->start))

@@ -85,13 +85,20 @@ static void hand_out(const struct uffd_engine *e, const struct uffd_event *ev)
 		sys_close(ev->fork_fd);
 }
 
-/* The page that stops us: let who touched it go. */
-static bool is_stop(const struct uffd_engine *e, uint64_t addr)
+static void stop_all(struct uffd_engine *e)
+{
+	atomic_store_explicit(&e->stopping, 1, memory_order_release);
+}
+
+/* The page that stops us. Only who has read its message says so to the others,
+ * and lets go who touched it: nobody ends while that thread still waits. */
+static bool is_stop(struct uffd_engine *e, uint64_t addr)
 {
 	uint64_t page = (uintptr_t)e->stop_page;
 
 	if (!page || addr - page >= e->page_size)
 		return false;
+	stop_all(e);
 	uffd_zeropage(e->fd, page, e->page_size, 0);
 	return true;
 }
@@ -326,16 +333,16 @@ int handlers_start(struct uffd_engine *e)
 }
 
 /* Wake one handler; the others wait for the right to read, or poll as well. */
-static void wake_to_stop(const struct uffd_engine *e)
+static void wake_to_stop(struct uffd_engine *e)
 {
 	const uint64_t one = 1;
 
-	atomic_store_explicit(&((struct uffd_engine *)e)->stopping, 1,
-			      memory_order_release);
-	if (e->direct)
+	if (e->direct) {
 		*(volatile char *)e->stop_page;
-	else
-		sys_write(e->stop_fd, &one, sizeof(one));
+		return;
+	}
+	stop_all(e);
+	sys_write(e->stop_fd, &one, sizeof(one));
 }
 
 void handlers_stop(struct uffd_engine *e)

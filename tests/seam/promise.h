@@ -17,6 +17,15 @@ struct promise {
 /* complaints about the promise at hand */
 static unsigned broken;
 
+/* why it could not be tried here, or NULL */
+static const char *untried;
+
+#define SKIP(why) \
+	do { \
+		untried = (why); \
+		return; \
+	} while (0)
+
 static inline bool check(bool good, const char *what, const char *file,
 			 int line)
 {
@@ -63,10 +72,12 @@ static inline int keep_all(const struct promise *promises, unsigned nr)
 	printf("1..%u\n", nr);
 	for (unsigned i = 0; i < nr; i++) {
 		broken = 0;
+		untried = NULL;
 		promises[i].keep();
 		nr_broken += broken > 0;
-		printf("%sok %u - %s\n", broken ? "not " : "", i + 1,
-		       promises[i].text);
+		printf("%sok %u - %s%s%s\n", broken ? "not " : "", i + 1,
+		       promises[i].text, untried ? " # SKIP " : "",
+		       untried ? untried : "");
 	}
 	return nr_broken > 0;
 }
