@@ -11,6 +11,7 @@
 #include "verb.h"
 
 static const struct verb verbs[] = {
+	{ "bench", "what a page fault costs, resolved in user space", bench_run },
 	{ "info", "what this kernel, account and machine can do", info_run },
 	{ NULL, NULL, NULL },
 };

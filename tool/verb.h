@@ -12,6 +12,7 @@ struct verb {
 	int (*run)(int argc, char **argv);
 };
 
+int bench_run(int argc, char **argv);
 int info_run(int argc, char **argv);
 
 #endif
