@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "bench-options.h"
 #include "bench-show.h"
 #include "output.h"
@@ -160,8 +161,13 @@ static int measure(const char *program, const struct bench_options *o)
 
 int bench_run(int argc, char **argv)
 {
+	char ops[] = "uffd bench ops";
 	struct bench_options o;
 
+	if (argc > 1 && strcmp(argv[1], "ops") == 0) {
+		argv[1] = ops;
+		return bench_ops(argc - 1, argv + 1);
+	}
 	switch (bench_options_parse(argc, argv, &o)) {
 	case BENCH_BAD:
 		return 1;
