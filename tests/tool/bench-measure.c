@@ -185,7 +185,7 @@ static void floor_faults_each_time(void)
 	bench_plan_init(&p);
 	p.modes[0] = &m;
 	p.nr_modes = 1;
-	p.pages = 300;
+	p.pages = 1500;	/* a huge page would fit in */
 	p.rounds = 1;
 	for (unsigned mem = 0; mem <= LIBUFFD_MEM_MEMFD_PRIVATE; mem++)
 		for (unsigned i = 0; i < BENCH_NR_FAULTS * 2; i++) {
