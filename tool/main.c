@@ -2,8 +2,10 @@
 /*
  * The `uffd` command: finds the verb and hands over.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <uffd/kernel.h>
 
@@ -15,6 +17,22 @@ static const struct verb verbs[] = {
 	{ "info", "what this kernel, account and machine can do", info_run },
 	{ NULL, NULL, NULL },
 };
+
+/*
+ * A standard descriptor that is closed would be given to the next file opened,
+ * and what is printed would end up in there, or in a userfaultfd. Reading from
+ * /dev/null finds nothing, and writing to it through this one fails.
+ */
+static void occupy_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
 
 static void usage(void)
 {
@@ -44,6 +62,7 @@ int main(int argc, char **argv)
 	char program[32];
 	const struct verb *v;
 
+	occupy_standard_fds();
 	if (argc < 2)
 		return say_error("uffd", "a verb is missing; "
 				 "try `uffd --help`");

@@ -51,7 +51,10 @@ bool parse_size(const char *text, uint64_t *ret)
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		if (strcasecmp(text, units[i].name) != 0)
 			continue;
-		return !__builtin_mul_overflow(n, 1ull << units[i].shift, ret);
+		if (__builtin_mul_overflow(n, 1ull << units[i].shift, &n))
+			return false;
+		*ret = n;
+		return true;
 	}
 	return false;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Numbers as people write them. All of the text must be the number: "4x" is
- * not 4, "-1" is not a big number, and nothing overflows silently.
+ * not 4, "-1" is not a big number, and nothing overflows silently. What is
+ * refused writes no result.
  */
 #ifndef TOOL_PARSE_H
 #define TOOL_PARSE_H
