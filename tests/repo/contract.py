@@ -7,6 +7,9 @@ from promise import read, tracked
 
 COMMENT = re.compile(r'/\*.*?\*/', re.S)
 DIRECTIVE = re.compile(r'^[ \t]*#(?:[^\n]*\\\n)*[^\n]*\n', re.M)
+# declared for plug-ins, who define it
+THEIRS = {'uffd_store_plugin'}
+
 FUNCTION = re.compile(r'^(?!typedef\b)[\w \t\n*]*?\b(uffd_\w+)\s*\([^;{}]*\)$')
 
 

@@ -15,9 +15,12 @@ LIBRARY = sys.argv[1]
 LONGEST_FUNCTION = 80
 LONGEST_FILE = 600
 
-# State at file scope that can't be done without, and why.
+# Where there is state at file scope that can't be done without, and why.
 STATE = {
-    # symbol: reason
+    'engine_sigbus.c': 'a process has one handler for a signal',
+    'engine_wake.c': 'what waking costs is a fact about the machine',
+    'store_flight.c': 'whose turn it is, in each thread',
+    'store_registry.c': 'loaded code belongs to the process',
 }
 
 SOURCES = ('.c', '.h', '.py', '.build', '.scd')
@@ -110,11 +113,12 @@ def library_keeps_no_state():
         raise Skip('no objdump (binutils)')
     if sanitized():
         raise Skip('a sanitizer adds state of its own')
-    found = writable(LIBRARY)
+    found = [(os.path.basename(member).removesuffix('.o'), name)
+             for member, name in writable(LIBRARY)]
     want_none([f'{member}: {name}' for member, name in found
-               if name not in STATE] +
-              [f'{name} is excused and not there' for name in STATE
-               if name not in {symbol for _, symbol in found}])
+               if member not in STATE] +
+              [f'{member} is excused and needs no excuse' for member in STATE
+               if member not in {member for member, _ in found}])
 
 
 def state_would_be_found():
@@ -137,11 +141,11 @@ def scripts_are_runnable():
     """every script can be run, and nothing else can"""
     bad = []
     for path in tracked():
-        runnable = os.access(os.path.join(ROOT, path), os.X_OK)
-        begins = path.startswith(('scripts/', '.ci/', 'fuzz/run', 'man/page'))
-        script = begins and read(path).startswith('#!')
-        if runnable != script and not os.path.islink(
-                os.path.join(ROOT, path)):
+        full = os.path.join(ROOT, path)
+        runnable = os.access(full, os.X_OK)
+        with open(full, 'rb') as file:
+            script = file.read(2) == b'#!'
+        if runnable != script:
             bad.append(f'{path}: {"runnable" if runnable else "not runnable"}')
     want_none(bad)
 

@@ -4,25 +4,13 @@ import os
 import re
 import sys
 import tempfile
-import types
 
 from contract import functions
+from pages import PAGES
 from promise import ROOT, Skip, keep_all, read, run, tracked, want, want_none
 
 LIBRARY, CC = sys.argv[1], sys.argv[2:]
 FLAGS = ['-std=gnu11', '-O1', '-Wall', '-Wextra', '-Werror', '-pthread']
-
-
-def load_page_class():
-    """Page of man/page, which is a program and has no .py."""
-    module = types.ModuleType('page')
-    exec(compile(read('man/page'), 'man/page', 'exec'), module.__dict__)
-    return module.Page
-
-
-Page = load_page_class()
-PAGES = [Page(os.path.join(ROOT, path)) for path in tracked('man/')
-         if path.endswith('.scd')]
 
 
 def code_blocks(text):
@@ -56,13 +44,20 @@ def pages_are_built():
                if f"'{os.path.basename(page.path)}'" not in listed])
 
 
+def begun(header):
+    """Has the manual anything on this header? Two it must have."""
+    return header in ('kernel.h', 'engine.h') or any(
+        f'#include <uffd/{header}>' in (page.body('SYNOPSIS') or '')
+        for page in PAGES if page.section == '3')
+
+
 def functions_have_a_page():
     """every public function has a page, and no page a function too many"""
     described = {name: page for page in PAGES if page.section == '3'
                  for name in page.names()}
     known = functions()
-    want_none([f'{name} has no page' for name in known
-               if name not in described] +
+    want_none([f'{name} has no page' for name, (header, _) in known.items()
+               if name not in described and begun(header)] +
               [f'{described[name].path} names {name}, which is no function'
                for name in described if name not in known])
 
@@ -143,6 +138,31 @@ def examples_compile():
     want_none(compile_each(['-c'], lambda page, program: []))
 
 
+def sanitized():
+    """Does the library want a sanitizer's runtime loaded before it?"""
+    with open(os.path.join(LIBRARY, 'libuffd.so'), 'rb') as file:
+        content = file.read()
+    return any(name in content for name in
+               (b'__asan_init', b'__tsan_init', b'__ubsan_handle'))
+
+
+def examples_run():
+    """every complete program in the manual runs, and succeeds"""
+    if sanitized():
+        raise Skip('programs beside a sanitized library do not start')
+    if os.geteuid() != 0:
+        raise Skip('not root, who may open a userfaultfd')
+
+    def check(page, program):
+        ran = run(program, timeout=20)
+        if ran.returncode == 0:
+            return []
+        return [f'{page.path}: exit status {ran.returncode}', ran.stdout]
+
+    want_none(compile_each(['-L', LIBRARY, '-luffd', '-Wl,-rpath,' +
+                            os.path.abspath(LIBRARY)], check))
+
+
 def headings_are_early():
     """the pages of commands begin with examples"""
     late = [page.path for page in PAGES if page.section == '1' and
@@ -153,5 +173,5 @@ def headings_are_early():
 if __name__ == '__main__':
     keep_all(pages_are_whole, faults_would_be_found, pages_are_built,
              functions_have_a_page, prototypes_are_the_headers,
-             structs_are_the_headers,
-             headings_are_early, examples_compile)
+             structs_are_the_headers, headings_are_early, examples_compile,
+             examples_run)
