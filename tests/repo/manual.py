@@ -109,6 +109,18 @@ def structs_are_the_headers():
     want_none(bad)
 
 
+def references_lead_somewhere():
+    """every page of ours that a page refers to exists"""
+    names = {(name, page.section) for page in PAGES for name in page.names()}
+    bad = []
+    for page in PAGES:
+        for name, section in re.findall(r'\*(uffd[\w-]*|libuffd)\*\((\d)\)',
+                                        page.text):
+            if (name, section) not in names:
+                bad.append(f'{page.path} refers to {name}({section})')
+    want_none(sorted(set(bad)))
+
+
 def programs():
     """(page, text) of every complete program in the manual."""
     return [(page, block) for page in PAGES for block in code_blocks(page.text)
@@ -173,5 +185,5 @@ def headings_are_early():
 if __name__ == '__main__':
     keep_all(pages_are_whole, faults_would_be_found, pages_are_built,
              functions_have_a_page, prototypes_are_the_headers,
-             structs_are_the_headers, headings_are_early, examples_compile,
-             examples_run)
+             structs_are_the_headers, references_lead_somewhere,
+             headings_are_early, examples_compile, examples_run)
