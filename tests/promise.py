@@ -37,8 +37,13 @@ def run(*command, **options):
     options.setdefault('stdout', subprocess.PIPE)
     options.setdefault('stderr', subprocess.STDOUT)
     options.setdefault('timeout', 300)
-    return subprocess.run([str(word) for word in command], text=True,
-                          errors='replace', check=False, **options)
+    words = [str(word) for word in command]
+    try:
+        return subprocess.run(words, text=True, errors='replace', check=False,
+                              **options)
+    except subprocess.TimeoutExpired as late:
+        raise Broken(f'{" ".join(words)} did not end within {late.timeout:.0f} '
+                     f's') from late
 
 
 def run_well(*command, **options):
