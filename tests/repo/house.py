@@ -17,6 +17,7 @@ LONGEST_FILE = 600
 
 # Where there is state at file scope that can't be done without, and why.
 STATE = {
+    'engine_engine.c': 'numbers that no two engines may share',
     'engine_sigbus.c': 'a process has one handler for a signal',
     'engine_wake.c': 'what waking costs is a fact about the machine',
     'store_flight.c': 'whose turn it is, in each thread',
@@ -145,7 +146,8 @@ def scripts_are_runnable():
         runnable = os.access(full, os.X_OK)
         with open(full, 'rb') as file:
             script = file.read(2) == b'#!'
-        if runnable != script:
+        # (what a test runner calls through python3 need not be runnable)
+        if runnable != script and (runnable or not path.endswith('.py')):
             bad.append(f'{path}: {"runnable" if runnable else "not runnable"}')
     want_none(bad)
 
