@@ -91,7 +91,8 @@ static void stop_all(struct uffd_engine *e)
 }
 
 /* The page that stops us. Only who has read its message says so to the others,
- * and lets go who touched it: nobody ends while that thread still waits. */
+ * and lets go who touched it: nobody ends while that thread still waits. By
+ * unregistering, which works while the layout changes, too. */
 static bool is_stop(struct uffd_engine *e, uint64_t addr)
 {
 	uint64_t page = (uintptr_t)e->stop_page;
@@ -99,7 +100,7 @@ static bool is_stop(struct uffd_engine *e, uint64_t addr)
 	if (!page || addr - page >= e->page_size)
 		return false;
 	stop_all(e);
-	uffd_zeropage(e->fd, page, e->page_size, 0);
+	uffd_unregister(e->fd, page, e->page_size);
 	return true;
 }
 
