@@ -45,13 +45,13 @@ static void copy(enum uffd_engine_kind kind)
 		for (unsigned i = 0; i < PAGES; i++)
 			CHECK(bed_holds(&b, i));
 		counted(&b, PAGES);
-		SAME(b.asked[3].kind, LIBUFFD_FAULT_MISSING);
-		SAME(b.asked[3].start, (uintptr_t)b.at + 3 * b.page);
-		SAME(b.asked[3].len, b.page);
-		SAME(b.asked[3].nr, 1);
-		SAME(b.asked[3].tid, gettid());
-		SAME(b.asked[3].ahead_start, b.asked[3].start);
-		SAME(b.asked[3].ahead_len, b.page);
+		SAME(bed_asked(&b, 3).kind, LIBUFFD_FAULT_MISSING);
+		SAME(bed_asked(&b, 3).start, (uintptr_t)b.at + 3 * b.page);
+		SAME(bed_asked(&b, 3).len, b.page);
+		SAME(bed_asked(&b, 3).nr, 1);
+		SAME(bed_asked(&b, 3).tid, gettid());
+		SAME(bed_asked(&b, 3).ahead_start, bed_asked(&b, 3).start);
+		SAME(bed_asked(&b, 3).ahead_len, b.page);
 	}
 	bed_close(&b);
 }
@@ -143,7 +143,7 @@ static void carry_on(enum uffd_engine_kind kind)
 		for (unsigned i = 0; i < PAGES; i++)
 			CHECK(bed_holds(&b, i));
 		counted(&b, PAGES);
-		SAME(b.asked[0].kind, LIBUFFD_FAULT_MINOR);
+		SAME(bed_asked(&b, 0).kind, LIBUFFD_FAULT_MINOR);
 	}
 	bed_close(&b);
 }
@@ -171,8 +171,8 @@ static void missing_and_minor(enum uffd_engine_kind kind)
 		for (unsigned i = 0; i < PAGES; i++)
 			CHECK(bed_holds(&b, i));
 		counted(&b, PAGES);
-		SAME(b.asked[0].kind, LIBUFFD_FAULT_MINOR);
-		SAME(b.asked[PAGES - 1].kind, LIBUFFD_FAULT_MISSING);
+		SAME(bed_asked(&b, 0).kind, LIBUFFD_FAULT_MINOR);
+		SAME(bed_asked(&b, PAGES - 1).kind, LIBUFFD_FAULT_MISSING);
 	}
 	bed_close(&b);
 }
@@ -194,8 +194,8 @@ static void unprotect(enum uffd_engine_kind kind)
 			bed_write(&b, i, 77);
 		SAME(bed_read(&b, 4), 77);
 		counted(&b, PAGES);
-		SAME(b.asked[0].kind, LIBUFFD_FAULT_WP);
-		CHECK(b.asked[0].write);
+		SAME(bed_asked(&b, 0).kind, LIBUFFD_FAULT_WP);
+		CHECK(bed_asked(&b, 0).write);
 	}
 	bed_close(&b);
 }
@@ -229,8 +229,8 @@ static void missing_and_wp(enum uffd_engine_kind kind)
 		bed_write(&b, 2, 4);	/* both at once */
 		SAME(bed_read(&b, 2), 4);
 		counted(&b, 4);
-		SAME(b.asked[0].kind, LIBUFFD_FAULT_MISSING);
-		SAME(b.asked[1].kind, LIBUFFD_FAULT_WP);
+		SAME(bed_asked(&b, 0).kind, LIBUFFD_FAULT_MISSING);
+		SAME(bed_asked(&b, 1).kind, LIBUFFD_FAULT_WP);
 	}
 	bed_close(&b);
 }
@@ -273,8 +273,8 @@ static void huge(enum uffd_engine_kind kind)
 	if (open_over(&b, kind, BED_HUGE, 2, UFFDIO_REGISTER_MODE_MISSING,
 		      LIBUFFD_DO_COPY)) {
 		CHECK(bed_holds(&b, 1));
-		SAME(b.asked[0].start, (uintptr_t)b.at + b.page);
-		SAME(b.asked[0].len, b.page);
+		SAME(bed_asked(&b, 0).start, (uintptr_t)b.at + b.page);
+		SAME(bed_asked(&b, 0).len, b.page);
 		b.action = LIBUFFD_DO_ZERO;
 		CHECK(bed_zero(&b, 0));
 		counted(&b, 2);
@@ -291,7 +291,7 @@ static void huge_minor(enum uffd_engine_kind kind)
 		      LIBUFFD_DO_CONTINUE)) {
 		memcpy(b.alias, b.data, b.len);
 		CHECK(bed_holds(&b, 0));
-		SAME(b.asked[0].kind, LIBUFFD_FAULT_MINOR);
+		SAME(bed_asked(&b, 0).kind, LIBUFFD_FAULT_MINOR);
 	}
 	bed_close(&b);
 }
@@ -358,8 +358,8 @@ static int touch_poisoned(enum uffd_engine_kind kind, int error)
 	SAME(b.nr_asked, 1);
 	SAME(b.nr_failed, error != 0);
 	if (error) {
-		SAME(b.failed[0].error, error);
-		SAME(b.failed[0].addr, (uintptr_t)b.at + 3 * b.page);
+		SAME(bed_failed(&b, 0).error, error);
+		SAME(bed_failed(&b, 0).addr, (uintptr_t)b.at + 3 * b.page);
 	}
 	/* its neighbour is as good as ever */
 	b.error = 0;

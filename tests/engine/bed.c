@@ -74,6 +74,7 @@ const char *bed_memory(struct bed *b, enum bed_memory memory,
 {
 	const char *why = NULL;
 
+	pthread_mutex_init(&b->lock, NULL);
 	b->fd = -1;
 	b->memory = memory;
 	b->page = memory == BED_HUGE ? 2 << 20 : (uint64_t)getpagesize();
@@ -118,22 +119,25 @@ static int answer(void *user, const struct uffd_fault *f,
 		  struct uffd_answer *ret)
 {
 	struct bed *b = user;
-	unsigned n = atomic_load(&b->nr_asked);
+	bed_hook *hook = b->hook;
+	unsigned n;
 
+	pthread_mutex_lock(&b->lock);
+	n = b->nr_asked;
 	if (n < BED_ASKED)
 		b->asked[n] = *f;
-	atomic_store(&b->nr_asked, n + 1);
-	if (b->hook && b->hook(b, f, ret))
+	b->nr_asked = n + 1;
+	pthread_mutex_unlock(&b->lock);
+	if (hook && hook(b, f, ret))
 		return 0;
 	if (b->error)
 		return b->error;
 	ret->action = b->action;
-	ret->mode = b->mode;
 	if (b->widen) {
 		ret->start = f->ahead_start;
 		ret->len = f->ahead_len;
 	}
-	if (b->action == LIBUFFD_DO_COPY || b->action == LIBUFFD_DO_MOVE)
+	if (ret->action == LIBUFFD_DO_COPY || ret->action == LIBUFFD_DO_MOVE)
 		ret->src = b->data + (ret->start - (uintptr_t)b->at);
 	return 0;
 }
@@ -141,23 +145,58 @@ static int answer(void *user, const struct uffd_fault *f,
 static void failed(void *user, const struct uffd_failure *failure)
 {
 	struct bed *b = user;
-	unsigned n = atomic_load(&b->nr_failed);
 
-	if (n < BED_FAILED)
-		b->failed[n] = *failure;
-	atomic_store(&b->nr_failed, n + 1);
+	pthread_mutex_lock(&b->lock);
+	if (b->nr_failed < BED_FAILED)
+		b->failed[b->nr_failed] = *failure;
+	b->nr_failed++;
+	pthread_mutex_unlock(&b->lock);
 }
 
 static void event(void *user, const struct uffd_event *ev)
 {
 	struct bed *b = user;
-	unsigned n = atomic_load(&b->nr_events);
 
 	if (ev->fork_fd >= 0)
 		close(ev->fork_fd);
-	if (n < BED_EVENTS)
-		b->events[n] = *ev;
-	atomic_store(&b->nr_events, n + 1);
+	pthread_mutex_lock(&b->lock);
+	if (b->nr_events < BED_EVENTS)
+		b->events[b->nr_events] = *ev;
+	b->nr_events++;
+	pthread_mutex_unlock(&b->lock);
+}
+
+struct uffd_fault bed_asked(struct bed *b, unsigned n)
+{
+	struct uffd_fault f = { .nr = 0 };
+
+	pthread_mutex_lock(&b->lock);
+	if (n < b->nr_asked && n < BED_ASKED)
+		f = b->asked[n];
+	pthread_mutex_unlock(&b->lock);
+	return f;
+}
+
+struct uffd_failure bed_failed(struct bed *b, unsigned n)
+{
+	struct uffd_failure f = { .error = 0 };
+
+	pthread_mutex_lock(&b->lock);
+	if (n < b->nr_failed && n < BED_FAILED)
+		f = b->failed[n];
+	pthread_mutex_unlock(&b->lock);
+	return f;
+}
+
+struct uffd_event bed_event(struct bed *b, unsigned n)
+{
+	struct uffd_event ev = { .kind = LIBUFFD_EVENT_UNKNOWN };
+
+	pthread_mutex_lock(&b->lock);
+	if (n < b->nr_events && n < BED_EVENTS)
+		ev = b->events[n];
+	pthread_mutex_unlock(&b->lock);
+	return ev;
 }
 
 int bed_engine(struct bed *b, struct uffd_engine_opts *opts, uint64_t mode,
@@ -217,19 +256,20 @@ void bed_stats(const struct bed *b, struct uffd_engine_stats *ret)
 
 uint8_t bed_read(const struct bed *b, uint64_t page)
 {
-	return *(volatile uint8_t *)(b->at + page * b->page);
+	return __atomic_load_n(b->at + page * b->page, __ATOMIC_RELAXED);
 }
 
 void bed_write(const struct bed *b, uint64_t page, uint8_t value)
 {
-	*(volatile uint8_t *)(b->at + page * b->page) = value;
+	__atomic_store_n(b->at + page * b->page, value, __ATOMIC_RELAXED);
 }
 
 static bool holds(const struct bed *b, uint64_t page, uint8_t value)
 {
-	const volatile uint8_t *at = b->at + page * b->page;
+	const uint8_t *at = b->at + page * b->page;
 
-	return at[0] == value && at[b->page - 1] == value;
+	return __atomic_load_n(at, __ATOMIC_RELAXED) == value &&
+	       __atomic_load_n(at + b->page - 1, __ATOMIC_RELAXED) == value;
 }
 
 bool bed_holds(const struct bed *b, uint64_t page)

@@ -21,6 +21,10 @@ enum bed_memory {
 	BED_HUGE,	/* hugetlb, 2 MiB, shared */
 };
 
+struct bed;
+typedef bool bed_hook(struct bed *b, const struct uffd_fault *f,
+		      struct uffd_answer *ret);
+
 struct bed {
 	enum uffd_engine_kind kind;
 	struct uffd_engine *e;
@@ -32,17 +36,17 @@ struct bed {
 	int fd;
 	unsigned huge_taken;	/* huge pages that we added to the pool */
 
-	/* what the fault function answers; data is a page, or what to copy */
-	enum uffd_action action;
-	int error;		/* or this instead */
-	uint8_t *data;		/* page i of the range gets data of page i */
-	bool widen;		/* answer with ahead_* */
-	uint64_t mode;
+	/* what the fault function answers */
+	_Atomic enum uffd_action action;
+	_Atomic int error;	/* or this instead */
+	uint8_t *_Atomic data;	/* page i of the range gets data of page i */
+	_Atomic bool widen;	/* answer with ahead_* */
 	/* called first, if not NULL; true: *ret is answered already */
-	bool (*hook)(struct bed *b, const struct uffd_fault *f,
-		     struct uffd_answer *ret);
-	void *hook_data;
+	_Atomic(bed_hook *) hook;
+	void *_Atomic hook_data;
 
+	/* what was asked and told, by several threads perhaps */
+	pthread_mutex_t lock;
 	_Atomic unsigned nr_asked;
 	struct uffd_fault asked[BED_ASKED];
 	_Atomic unsigned nr_failed;
@@ -50,6 +54,11 @@ struct bed {
 	_Atomic unsigned nr_events;
 	struct uffd_event events[BED_EVENTS];
 };
+
+/* the nth of them; all zero if there is none */
+struct uffd_fault bed_asked(struct bed *b, unsigned n);
+struct uffd_failure bed_failed(struct bed *b, unsigned n);
+struct uffd_event bed_event(struct bed *b, unsigned n);
 
 /* what page i is filled with */
 static inline uint8_t bed_value(uint64_t i)

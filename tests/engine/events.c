@@ -62,9 +62,9 @@ static void in_order_with(enum uffd_engine_kind kind, unsigned nr_handlers)
 		}
 		CHECK(soon_count(&b.nr_events, 40));
 		for (unsigned i = 0; i < 40; i++) {
-			SAME(b.events[i].kind, LIBUFFD_EVENT_REMOVE);
-			SAME(b.events[i].start, (uintptr_t)b.at + i * b.page);
-			SAME(b.events[i].len, b.page);
+			SAME(bed_event(&b, i).kind, LIBUFFD_EVENT_REMOVE);
+			SAME(bed_event(&b, i).start, (uintptr_t)b.at + i * b.page);
+			SAME(bed_event(&b, i).len, b.page);
 		}
 	}
 	bed_close(&b);
@@ -94,10 +94,10 @@ static void all_kinds(enum uffd_engine_kind kind)
 			     MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
 		SAME(to[0], bed_value(8));
 		CHECK(soon_count(&b.nr_events, 2));
-		SAME(b.events[0].kind, LIBUFFD_EVENT_REMAP);
-		SAME(b.events[0].to, (uintptr_t)to);
-		SAME(b.events[1].kind, LIBUFFD_EVENT_UNMAP);
-		SAME(b.events[1].start, (uintptr_t)b.at + 8 * b.page);
+		SAME(bed_event(&b, 0).kind, LIBUFFD_EVENT_REMAP);
+		SAME(bed_event(&b, 0).to, (uintptr_t)to);
+		SAME(bed_event(&b, 1).kind, LIBUFFD_EVENT_UNMAP);
+		SAME(bed_event(&b, 1).start, (uintptr_t)b.at + 8 * b.page);
 		CHECK(munmap(b.at + 16 * b.page, b.page) == 0);
 		CHECK(soon_count(&b.nr_events, 3));
 		CHECK(bed_holds(&b, 15));
@@ -121,8 +121,8 @@ static void forks(enum uffd_engine_kind kind)
 			_exit(0);
 		CHECK(waitpid(pid, &status, 0) == pid);
 		CHECK(soon_count(&b.nr_events, 1));
-		SAME(b.events[0].kind, LIBUFFD_EVENT_FORK);
-		CHECK(b.events[0].fork_fd >= 0);
+		SAME(bed_event(&b, 0).kind, LIBUFFD_EVENT_FORK);
+		CHECK(bed_event(&b, 0).fork_fd >= 0);
 		SAME(count_entries("/proc/self/fd"), open);
 	}
 	bed_close(&b);

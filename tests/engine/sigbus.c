@@ -124,7 +124,8 @@ static void plain_before(void)
 		return;
 	CHECK(touch(past_the_end()));
 	SAME(nr_foreign, 1);
-	CHECK(!usr1_was_blocked && !bus_was_blocked);
+	/* the sanitizer blocks all signals by itself */
+	CHECK(under_tsan() || (!usr1_was_blocked && !bus_was_blocked));
 	CHECK(bed_holds(&b, 2));
 	bed_close(&b);
 }
@@ -150,6 +151,7 @@ static void default_before(void)
 {
 	struct bed b;
 
+	signal(SIGBUS, SIG_DFL);	/* a sanitizer has its own */
 	if (bed(&b))
 		touch(past_the_end());
 }
@@ -158,6 +160,7 @@ static void default_sent(void)
 {
 	struct bed b;
 
+	signal(SIGBUS, SIG_DFL);
 	if (bed(&b))
 		kill(getpid(), SIGBUS);
 	nap_ms(100);
@@ -300,8 +303,8 @@ static void access_type(void)
 			   LIBUFFD_DO_COPY))) {
 		CHECK(bed_holds(&b, 0));
 		bed_write(&b, 1, 3);
-		CHECK(!b.asked[0].write);
-		CHECK(b.asked[1].write);
+		CHECK(!bed_asked(&b, 0).write);
+		CHECK(bed_asked(&b, 1).write);
 		SAME(bed_read(&b, 1), 3);
 		SAME(b.data[b.page], bed_value(1));
 	}
@@ -322,6 +325,8 @@ static void nested(void)
 {
 	struct bed inner, outer;
 
+	if (under_tsan())
+		SKIP("the thread sanitizer blocks SIGBUS in handlers");
 	if (CHECK(bed_open(&inner, LIBUFFD_ENGINE_SIGBUS, PAGES,
 			   LIBUFFD_DO_COPY)) &&
 	    CHECK(bed_open(&outer, LIBUFFD_ENGINE_SIGBUS, PAGES,
