@@ -26,8 +26,12 @@
  * - Close-on-fork: a child process does not inherit the ranges; pages missing
  *   at the time of the fork read as zeros in the child. Use MADV_DONTFORK, or
  *   fork before.
+ * - A child may free the engine that it inherited, which gives back memory and
+ *   descriptor; adding and removing ranges is the parent's (-ESRCH).
  * - Freeing an engine, or removing a range, leaves pages that are still missing
  *   to the kernel: they become zeros.
+ * - A page of huge pages that the function can't supply is asked for again with
+ *   `sigbus`; any other stays poisoned until it is discarded or filled.
  */
 #ifndef UFFD_ENGINE_H
 #define UFFD_ENGINE_H
@@ -58,7 +62,9 @@ struct uffd_fault {
 enum uffd_action {
 	LIBUFFD_DO_COPY = 1,	/* copy from src (len bytes) */
 	LIBUFFD_DO_ZERO,	/* zeros */
-	LIBUFFD_DO_MOVE,	/* move the pages at src; private anonymous only */
+	LIBUFFD_DO_MOVE,	/* move the pages at src; private anonymous only.
+				 * Those that can't be moved are copied, and
+				 * dropped at src unless EVENT_REMOVE is on */
 	LIBUFFD_DO_CONTINUE,	/* map what the page cache has (minor faults) */
 	LIBUFFD_DO_UNPROTECT,	/* let the write go on (wp faults) */
 	LIBUFFD_DO_POISON,	/* there is no such page: SIGBUS at this page */
@@ -219,7 +225,8 @@ struct uffd_engine_stats {
 	uint32_t reserved;
 };
 
-/* Counters since the start; any thread; each one exact, not one moment's. */
+/* Counters since the start; any thread; each one exact, not one moment's. What
+ * a thread was woken by is perhaps not counted when it looks. */
 void uffd_engine_stats(const struct uffd_engine *e,
 		       struct uffd_engine_stats *ret);
 

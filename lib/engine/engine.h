@@ -154,6 +154,14 @@ struct doubt {
 	_Atomic uint32_t times;
 };
 
+/* so often may a page be there already and fault again all the same */
+#define MOST_DOUBTS 64
+
+/* Something did not help at this address; returns how often before, in a row. */
+unsigned doubt_again(struct uffd_engine *e, uint64_t addr);
+/* Has it happened at all, since the last success? */
+bool doubt_any(struct uffd_engine *e, uint64_t addr);
+
 enum served {
 	SERVED,		/* nothing left to do */
 	SERVE_AGAIN,	/* not now: ask again later for what is left in *f */
@@ -254,6 +262,7 @@ struct handler {
 	enum arm where_arm;	/* and by which way */
 	bool placed;
 	bool to_move;
+	uint32_t seen_changes;
 	_Atomic uint32_t tid;
 	_Atomic uint32_t busy;	/* between a read and the end of its service */
 	_Atomic uint32_t rounds; /* reads that brought something */
@@ -290,6 +299,7 @@ struct place {
 	uint32_t last_tid;
 	unsigned dense;		/* look at so many of the next faults */
 	unsigned skipped;	/* faults since the last look */
+	uint32_t changes;	/* of what handlers go by */
 };
 
 int place_init(struct uffd_engine *e);

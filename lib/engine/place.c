@@ -104,6 +104,7 @@ static void add_source(struct place *p, int cpu)
 	for (unsigned i = 0; i < NR_SOURCES; i++)
 		p->sources[i].score -= p->sources[i].score / 4;
 	slot_for(p, cpu)->score += UNIT;
+	p->changes++;
 }
 
 /* Look where the thread is, if it may have moved. */
@@ -145,6 +146,7 @@ static void use(struct place *p, enum arm arm)
 	if (p->arm != arm)
 		p->dense = LOOKS_DENSE;
 	p->arm = arm;
+	p->changes++;
 	begin_window(p, arm == ARM_STAY ? SETTLE_STAY : SETTLE);
 }
 
@@ -304,6 +306,9 @@ void place_note(struct handler *h, uint32_t tid)
 		else
 			stay_leave(h);
 	}
+	if (h->seen_changes == p->changes)
+		return;
+	h->seen_changes = p->changes;
 	h->to_move = plan(h);
 	p->moves += h->to_move && h->placed;
 	h->placed |= h->to_move;

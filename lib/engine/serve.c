@@ -5,9 +5,6 @@
  */
 #include "engine.h"
 
-/* so often may a page be there already and fault again all the same */
-#define MOST_DOUBTS 64
-
 /* ---- doubts ------------------------------------------------------------------ */
 
 /*
@@ -20,7 +17,8 @@ static struct doubt *doubt_of(struct uffd_engine *e, uint64_t addr)
 	return &e->doubts[(addr * 0x9e3779b97f4a7c15u) >> 58];
 }
 
-static bool doubtful(struct uffd_engine *e, uint64_t addr)
+/* Once more; returns how often before. */
+unsigned doubt_again(struct uffd_engine *e, uint64_t addr)
 {
 	struct doubt *d = doubt_of(e, addr);
 
@@ -28,8 +26,15 @@ static bool doubtful(struct uffd_engine *e, uint64_t addr)
 	    addr)
 		atomic_store_explicit(&d->times, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->in_doubt, 1, memory_order_relaxed);
-	return atomic_fetch_add_explicit(&d->times, 1, memory_order_relaxed) >=
-	       MOST_DOUBTS;
+	return atomic_fetch_add_explicit(&d->times, 1, memory_order_relaxed);
+}
+
+bool doubt_any(struct uffd_engine *e, uint64_t addr)
+{
+	const struct doubt *d = doubt_of(e, addr);
+
+	return atomic_load_explicit(&d->addr, memory_order_relaxed) == addr &&
+	       atomic_load_explicit(&d->times, memory_order_relaxed) > 0;
 }
 
 static void believe(struct uffd_engine *e, uint64_t addr)
@@ -154,6 +159,7 @@ static enum served refused(const struct serving *s, int error,
 			   const char *what)
 {
 	struct uffd_engine *e = s->r->e;
+	unsigned times;
 
 	switch (error) {
 	case -EINPROGRESS:
@@ -161,15 +167,18 @@ static enum served refused(const struct serving *s, int error,
 		engine_count(e, s->thread, COUNT_RETRIES, 1);
 		return SERVE_AGAIN;
 	case -ENOMEM:
-		engine_report(e, error, s->f->start, what);
+		if (doubt_again(e, s->f->start) == 0)
+			engine_report(e, error, s->f->start, what);
 		return SERVE_AGAIN;
 	case -ESRCH:
 		return SERVE_NEVER;
 	case -EFAULT:
 	case -ENOENT:
-		if (doubtful(e, s->f->start))
+		times = doubt_again(e, s->f->start);
+		if (times >= MOST_DOUBTS)
 			return give_up_page(s, error, what);
-		engine_report(e, error, s->f->start, what);
+		if (times == 0)
+			engine_report(e, error, s->f->start, what);
 		uffd_wake(e->fd, s->f->start, s->r->page_size);
 		advance(s->f, s->f->start + s->r->page_size);
 		return SERVED;
@@ -213,7 +222,7 @@ static enum served carry_out_for(const struct serving *s, struct uffd_answer *a)
 		err = carry_out(s->r, a, s->thread, &p);
 	}
 	if (!err && nothing_new(a, &p) && f->kind == LIBUFFD_FAULT_MISSING &&
-	    doubtful(s->r->e, f->start))
+	    doubt_again(s->r->e, f->start) >= MOST_DOUBTS)
 		return give_up_page(s, -ENOMEM, what);
 	if (a->start + p.done > f->start)
 		advance(f, a->start + p.done < end ? a->start + p.done : end);

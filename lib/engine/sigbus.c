@@ -199,7 +199,8 @@ static enum uffd_event_kind kind_of(const struct range *r, uint64_t page,
 		return LIBUFFD_FAULT_WP;
 	if (wp && write && (pagemap_entry(page) & PM_PRESENT))
 		return LIBUFFD_FAULT_WP;
-	if (minor && (!missing || is_there(page)))
+	/* in swap it is not seen, but then filling it does not help */
+	if (minor && (!missing || is_there(page) || doubt_any(r->e, page)))
 		return LIBUFFD_FAULT_MINOR;
 	return LIBUFFD_FAULT_MISSING;
 }

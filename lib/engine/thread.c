@@ -104,12 +104,14 @@ static bool is_stop(struct uffd_engine *e, uint64_t addr)
 	return true;
 }
 
-/* a fault in no range: the range was removed meanwhile, most likely */
-static void stray(const struct uffd_engine *e, uint64_t addr)
+/* A fault in no range: that was removed meanwhile. If it comes again and again
+ * the memory is registered without ever having been added. */
+static void stray(struct uffd_engine *e, uint64_t addr)
 {
 	uint64_t page = addr & ~(e->page_size - 1);
 
-	engine_report(e, -ENOENT, page, "no range");
+	if (doubt_again(e, page) == MOST_DOUBTS)
+		engine_report(e, -ENOENT, page, "no range");
 	uffd_wake(e->fd, page, e->page_size);
 	sched_yield();
 }
