@@ -11,9 +11,9 @@
  * succession.
  *
  * An idle-class thread starves behind a busy one. So a guard, an ordinary
- * thread, looks every few milliseconds; when the handler has done nothing
- * since its last look, for want of faults or of a turn, it makes it an
- * ordinary one again, and if it was starved it stays one for a while.
+ * thread, makes it one and looks every few milliseconds; when the handler has
+ * done nothing since its last look, for want of faults or of a turn, it makes
+ * it an ordinary one again, and if it was starved it stays one for a while.
  *
  *   off ──(hot)──► on, guard awake ──(nothing done for a tick)──► off
  */
@@ -41,6 +41,11 @@ static void wait_while_off(struct stay *s)
 	syscall(SYS_futex, &s->on, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 }
 
+static void wake_guard(struct stay *s)
+{
+	syscall(SYS_futex, &s->on, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
 /* Is there something it should have done? */
 static bool starved(struct handler *h)
 {
@@ -51,12 +56,17 @@ static bool starved(struct handler *h)
 	return uffd_fdinfo(0, h->e->fd, &info) == 0 && info.pending > 0;
 }
 
-/* Watch over one stay, to its end. Returns whether the handler was starved. */
+/*
+ * One stay, from its beginning to its end; returns whether the handler was
+ * starved. Only the guard makes it idle-class, so that it never is without
+ * somebody who looks after it.
+ */
 static bool guard(struct stay *s, struct handler *h)
 {
 	const struct timespec tick = { .tv_nsec = TICK_NS };
 	uint32_t before = atomic_load(&h->rounds), now;
 
+	set_policy(atomic_load(&h->tid), SCHED_IDLE);
 	while (atomic_load(&s->on) && !atomic_load(&s->stop)) {
 		nanosleep(&tick, NULL);
 		now = atomic_load(&h->rounds);
@@ -106,9 +116,8 @@ void stay_note(struct handler *h, uint64_t since_ns)
 	if (s->hot < HOT_FAULTS || now_ns() < atomic_load(&s->not_before_ns))
 		return;
 	s->hot = 0;
-	set_policy(0, SCHED_IDLE);
 	atomic_store(&s->on, 1);
-	syscall(SYS_futex, &s->on, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	wake_guard(s);
 }
 
 void stay_leave(struct handler *h)
@@ -144,7 +153,7 @@ void stay_finish(struct uffd_engine *e)
 		return;
 	atomic_store(&s->stop, 1);
 	atomic_store(&s->on, 1);
-	syscall(SYS_futex, &s->on, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	wake_guard(s);
 	pthread_join(s->thread, NULL);
 	s->started = false;
 }
