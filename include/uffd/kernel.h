@@ -162,10 +162,11 @@ const struct uffd_feature_info *uffd_feature_info(unsigned n);
 /*
  * Register a range for modes UFFDIO_REGISTER_MODE_*. The kernel REPLACES the
  * modes of what is registered already (unless it has all of these), and going
- * from WP to non-WP leaves stale protection behind: unregister first, then
- * register the union. ret_ioctls, if not NULL, gets a mask of 1 << _UFFDIO_*;
- * an upper bound, since the kernel promises some that it then refuses.
- * Takes the address space's lock for writing: not for the hot path.
+ * from WP to non-WP leaves stale protection behind (on hugetlb a writer then
+ * faults for ever): unregister first, then register the union. ret_ioctls, if
+ * not NULL, gets a mask of 1 << _UFFDIO_*; an upper bound, since the kernel
+ * promises some that it then refuses. Takes the address space's lock for
+ * writing: not for the hot path.
  * Errors: EINVAL, EPERM (memory that can't be made writable), EBUSY (another
  * descriptor has it), ENOMEM (also: the process is dead).
  */
@@ -174,7 +175,8 @@ int uffd_register(int fd, uint64_t start, uint64_t len, uint64_t mode,
 
 /*
  * Unregister a range, then wake it: the kernel itself wakes only those who
- * wait for a missing page and leaves the others blocked.
+ * wait for a missing page and leaves the others blocked. What another
+ * descriptor has is EINVAL; older kernels (6.1) unregister it all the same.
  */
 int uffd_unregister(int fd, uint64_t start, uint64_t len);
 
@@ -189,14 +191,15 @@ int uffd_wake(int fd, uint64_t start, uint64_t len);
  * Fill [dst, dst+len) with bytes from src, each page appearing whole. src is
  * in the caller's memory and need not be aligned. mode: UFFDIO_COPY_MODE_*.
  * EFAULT: src can't be read, or dst lies past the end of its file.
- * hugetlb with an empty pool answers EEXIST, not ENOMEM: a page that faults
- * again after "EEXIST, so wake" is the sign.
+ * hugetlb with an empty pool answers EEXIST (older kernels: ENOMEM): a page
+ * that faults again after "EEXIST, so wake" is the sign.
  */
 int64_t uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
 		  uint64_t mode);
 
-/* Map zeros. Not on hugetlb (EINVAL). EEXIST where a write-protect, poison or
- * guard marker stands. mode: UFFDIO_ZEROPAGE_MODE_*. */
+/* Map zeros. Not on hugetlb (EINVAL). On private memory EEXIST where a
+ * write-protect, poison or guard marker stands; on shared memory it is gone
+ * over, as uffd_copy does. mode: UFFDIO_ZEROPAGE_MODE_*. */
 int64_t uffd_zeropage(int fd, uint64_t start, uint64_t len, uint64_t mode);
 
 /*
@@ -212,7 +215,9 @@ int64_t uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
 /*
  * Write-protect (UFFDIO_WRITEPROTECT_MODE_WP) or release (0) a range. All or
  * nothing by its result, but ranges before the one that failed are changed;
- * doing it again is harmless. ENOENT: no mapping there is registered for WP.
+ * doing it again is harmless. ENOENT: no mapping there is registered for WP,
+ * or, on older kernels (6.1), the range is not inside one mapping; then nothing
+ * is changed. uffd_writeprotect_all() does the same on all kernels.
  */
 int64_t uffd_writeprotect(int fd, uint64_t start, uint64_t len, uint64_t mode);
 
@@ -225,7 +230,8 @@ int64_t uffd_continue(int fd, uint64_t start, uint64_t len, uint64_t mode);
 /*
  * Make each access to the range fail with SIGBUS (6.6), EFAULT in system
  * calls. The page must not be there: EEXIST otherwise, also for a page that is
- * poisoned already. MADV_DONTNEED and uffd_copy heal it.
+ * poisoned already. MADV_DONTNEED and uffd_copy heal it. A child made by fork
+ * inherits it in private memory, and not in shared.
  */
 int64_t uffd_poison(int fd, uint64_t start, uint64_t len, uint64_t mode);
 
