@@ -10,9 +10,8 @@
 #define KNOWN_MAX 64
 
 static const struct uffd_store_ops *const built_in[] = {
-	&zero_ops,
-	&memory_ops,
-	&file_ops,
+	&zero_ops,  &memory_ops, &file_ops,  &delay_ops,
+	&error_ops, &retry_ops,	 &cache_ops,
 };
 
 #define NR_BUILT_IN (sizeof(built_in) / sizeof(built_in[0]))
