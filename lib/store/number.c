@@ -23,7 +23,12 @@ static bool digits(const char **text, uint64_t *ret)
 
 bool number_count(const char *text, uint64_t *ret)
 {
-	return digits(&text, ret) && *text == '\0';
+	uint64_t n;
+
+	if (!digits(&text, &n) || *text)
+		return false;
+	*ret = n;
+	return true;
 }
 
 bool number_size(const char *text, uint64_t *ret)
@@ -36,10 +41,15 @@ bool number_size(const char *text, uint64_t *ret)
 
 	if (!digits(&text, &n))
 		return false;
-	for (unsigned i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (!strcasecmp(text, units[i][0]) ||
-		    !strcasecmp(text, units[i][1]))
-			return !__builtin_mul_overflow(n, 1ull << 10 * i, ret);
+	for (unsigned i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcasecmp(text, units[i][0]) &&
+		    strcasecmp(text, units[i][1]))
+			continue;
+		if (__builtin_mul_overflow(n, 1ull << 10 * i, &n))
+			return false;
+		*ret = n;
+		return true;
+	}
 	return false;
 }
 
