@@ -3,12 +3,13 @@
  * What is wrong with a URI is said at the call: the thing, the reason, and
  * what would be accepted.
  */
+#include <stdlib.h>
+#include <string.h>
 #include <uffd/store.h>
+#include <unistd.h>
 
 #include "../../lib/store/number.h"
 #include "../../lib/store/uri.h"
-#include <string.h>
-
 #include "../seam/promise.h"
 
 struct bad {
@@ -211,6 +212,40 @@ static void parts(void)
 	uri_free(&uri);
 }
 
+/* the process runs with raised privileges, or does it not? */
+static bool raised;
+
+char *__real_secure_getenv(const char *name);
+char *__wrap_secure_getenv(const char *name);
+char *__wrap_secure_getenv(const char *name)
+{
+	return raised ? NULL : __real_secure_getenv(name);
+}
+
+char *__wrap_getenv(const char *name);
+char *__wrap_getenv(const char *name)
+{
+	CHECK(strcmp(name, "LIBUFFD_STORE_PATH"));
+	return NULL;
+}
+
+static void privileges(void)
+{
+	char path[] = "/tmp/uffd-store-XXXXXX", file[100];
+
+	if (!mkdtemp(path))
+		abort();
+	snprintf(file, sizeof(file), "%s/uffd-store-trap.so", path);
+	fclose(fopen(file, "w"));
+	setenv("LIBUFFD_STORE_PATH", path, 1);
+	REFUSE({ "trap:", -ENOEXEC, { "uffd-store-trap.so", "too short" } });
+	raised = true;
+	REFUSE({ "trap:", -EINVAL, { "no store 'trap'" } });
+	raised = false;
+	unlink(file);
+	rmdir(path);
+}
+
 static const struct promise promises[] = {
 	{ "no scheme, or an unknown one, is refused with the known ones",
 	  schemes },
@@ -219,6 +254,7 @@ static const struct promise promises[] = {
 	{ "a bad value is refused with key, value and what is accepted",
 	  values },
 	{ "a file that can't be used is refused with its path", files },
+	{ "with raised privileges the environment is not asked", privileges },
 	{ "all of a text must be the number, and nothing overflows", numbers },
 	{ "values and paths may hold any byte as %XX", parts },
 };
