@@ -170,24 +170,20 @@ static void set_entry(struct packed *p, uint64_t page, uint64_t was,
 	atomic_store_explicit(&p->entries[page], entry, memory_order_relaxed);
 }
 
-/* for slab_tidy */
+/* For slab_tidy. Objects come and go under their page's lock, so with the lock
+ * an object that is there is the page's. */
 static bool move(void *data, uint32_t page, uint64_t from, uint64_t to)
 {
 	struct packed *p = data;
-	uint64_t entry;
-	bool mine;
+	size_t len;
 
 	if (!lock_try(lock_of(p, page)))
 		return false;
-	entry = entry_of(p, page);
-	mine = (entry & KIND) == DATA && (entry & PLACE_MASK) == from;
-	if (mine) {
-		memcpy(slab_object(&p->slabs, to),
-		       slab_object(&p->slabs, from), entry_len(entry));
-		set_entry(p, page, entry, data_entry(entry_len(entry), to));
-	}
+	len = entry_len(entry_of(p, page));
+	memcpy(slab_object(&p->slabs, to), slab_object(&p->slabs, from), len);
+	set_entry(p, page, entry_of(p, page), data_entry(len, to));
 	lock_drop(lock_of(p, page));
-	return mine;
+	return true;
 }
 
 /* Put an entry without an object; the page's lock is held. Returns the class

@@ -78,8 +78,8 @@ uint64_t slab_alloc(struct slabs *s, unsigned class, uint32_t owner);
 void slab_free(struct slabs *s, unsigned class, uint64_t place);
 
 /*
- * Move an owner's object, if the owner can be had without waiting and still
- * has this one: copy, note the new place, true.
+ * Move an owner's object, if the owner can be had without waiting: copy, note
+ * the new place, true.
  */
 typedef bool slab_move_fn(void *data, uint32_t owner, uint64_t from,
 			  uint64_t to);

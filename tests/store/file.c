@@ -14,6 +14,10 @@
 #include <sys/wait.h>
 #include <uffd/store.h>
 
+#ifdef HAVE_LIBURING
+#include <liburing.h>
+#endif
+
 #include "../seam/promise.h"
 #include "dir.h"
 #include "rnd.h"
@@ -32,6 +36,8 @@ static struct {
 	bool no_direct;		/* O_DIRECT can't be opened ... */
 	bool no_direct_read;	/* ... or not read */
 	bool no_uring;
+	bool cancels;		/* requests in flight are interrupted */
+	bool refuses;		/* or not taken */
 } t;
 
 /* ---- the wrapped calls ------------------------------------------------------------------ */
@@ -112,12 +118,46 @@ int __wrap_open64(const char *path, int flags, ...)
 }
 
 #ifdef HAVE_LIBURING
-struct io_uring;
 WRAP(int, io_uring_queue_init, (unsigned nr, struct io_uring *ring,
 				unsigned flags))
 {
 	return t.no_uring ? -EPERM :
 			    __real_io_uring_queue_init(nr, ring, flags);
+}
+
+/* have the kernel answer the request that was queued last with an error,
+ * which it does since 6.10; before, it answers -EINVAL */
+static void inject(struct io_uring *ring, int error)
+{
+	unsigned last = (ring->sq.sqe_tail - 1) & *ring->sq.kring_mask;
+	struct io_uring_sqe *sqe = &ring->sq.sqes[last];
+	uint64_t data = sqe->user_data;
+
+	io_uring_prep_nop(sqe);
+	sqe->user_data = data;
+	sqe->rw_flags = 1; /* IORING_NOP_INJECT_RESULT */
+	sqe->len = (unsigned)error;
+}
+
+static void shorten(struct io_uring *ring)
+{
+	unsigned last = (ring->sq.sqe_tail - 1) & *ring->sq.kring_mask;
+	struct io_uring_sqe *sqe = &ring->sq.sqes[last];
+
+	sqe->len = (unsigned)crumb(sqe->fd, sqe->len) ?: sqe->len;
+}
+
+WRAP(int, io_uring_submit, (struct io_uring *ring))
+{
+	static const int errors[] = { -ECANCELED, -EINTR, -EAGAIN };
+
+	if (t.crumbs)
+		shorten(ring);
+	if (t.cancels && ++t.turn % 3 == 0)
+		inject(ring, errors[t.turn / 3 % 3]);
+	if (t.refuses && ++t.turn % 3 == 0)
+		return -EAGAIN;
+	return __real_io_uring_submit(ring);
 }
 #endif
 
@@ -563,6 +603,40 @@ static void flight(void)
 	try_flight("many?direct=off", true);
 }
 
+/* as try_flight, with something in the way of every third, the last too */
+static int hindered(const char *rest, bool *how)
+{
+	struct batch *b = batch_new(rest);
+	int error;
+
+	*how = true;
+	t.turn = 2;
+	submit_all(b);
+	if (uffd_store_can(b->store) & LIBUFFD_STORE_CAN_SUBMIT)
+		land_all(b);
+	*how = false;
+	error = b->error;
+	SAME(b->nr_done, NR_IOS);
+	CHECK(error || is_file(b->bufs, 0, NR_IOS * PAGE - 100));
+	batch_free(b);
+	return error;
+}
+
+static void hindrances(void)
+{
+	int error;
+
+	SAME(hindered("many?direct=off", &t.crumbs), 0);
+	SAME(hindered("many", &t.crumbs), 0);
+	SAME(hindered("many", &t.refuses), 0);
+	/* as when the thread that started it ends */
+	error = hindered("many", &t.cancels);
+	if (error == -EINVAL)
+		printf("# interruptions were not tried: needs Linux 6.10\n");
+	else
+		SAME(error, 0);
+}
+
 static void no_uring(void)
 {
 	struct batch *b;
@@ -625,6 +699,8 @@ static const struct promise promises[] = {
 	{ "a full disk is told, and goes on when there is room", full },
 	{ "a flush that failed stays failed", flushes },
 	{ "many requests, even of a thread that ends", flight },
+	{ "requests in flight go on after short answers and interruptions",
+	  hindrances },
 	{ "without io_uring submit does it here and now", no_uring },
 	{ "a shorter file is told in flight as well", lost_in_flight },
 	{ "a child process reads without the parent's ring", forked },

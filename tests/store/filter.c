@@ -4,6 +4,7 @@
  */
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <uffd/store.h>
@@ -17,18 +18,19 @@
 /* ---- what stands behind ---------------------------------------------------------------- */
 
 /* open is given nothing to hold it */
-static struct {
+static struct below {
 	char bytes[LEN];
 	atomic_uint reads, writes, flushes, discards;
 	atomic_int fail;	/* so many requests fail */
 	int error;
 	atomic_uint longest;	/* bytes of a read */
-} below;
+	pthread_mutex_t lock;	/* of the bytes */
+} below = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static int below_open(const struct uffd_store_args *args, void **ret)
 {
 	(void)args;
-	memset(&below, 0, sizeof(below));
+	memset(&below, 0, offsetof(struct below, lock));
 	below.error = -EIO;
 	*ret = &below;
 	return 0;
@@ -62,7 +64,9 @@ static int below_read(void *state, uint64_t offset, void *buf, size_t len)
 	below.reads++;
 	if (len > below.longest)
 		below.longest = (unsigned)len;
+	pthread_mutex_lock(&below.lock);
 	memcpy(buf, below.bytes + offset, len);
+	pthread_mutex_unlock(&below.lock);
 	return below_fate();
 }
 
@@ -72,9 +76,12 @@ static int below_write(void *state, uint64_t offset, const void *buf,
 	int err = below_fate();
 
 	(void)state;
-	below.writes++;
+	pthread_mutex_lock(&below.lock);
 	if (!err)
 		memcpy(below.bytes + offset, buf, len);
+	pthread_mutex_unlock(&below.lock);
+	if (below.writes++ % 3 == 0)
+		sched_yield();
 	return err;
 }
 
@@ -539,6 +546,51 @@ static void versions(void)
 	uffd_store_close(v.store);
 }
 
+/* two write the same page: what stays in memory is what stays below */
+struct rival {
+	struct uffd_store *store;
+	pthread_barrier_t *barrier;
+	char fill;
+	unsigned bad;
+};
+
+static void *write_against(void *data)
+{
+	struct rival *r = data;
+	char page[PAGE], got[PAGE];
+
+	for (unsigned i = 0; i < 3000; i++) {
+		memset(page, r->fill, PAGE);
+		pthread_barrier_wait(r->barrier);
+		r->bad += uffd_store_write(r->store, 0, page, PAGE) != 0;
+		pthread_barrier_wait(r->barrier);
+		r->bad += uffd_store_read(r->store, 0, got, PAGE) != 0;
+		r->bad += memcmp(got, below.bytes, PAGE) != 0;
+	}
+	return NULL;
+}
+
+static void rivals(void)
+{
+	struct uffd_store *s = must_open("cache?size=64K:below:");
+	pthread_barrier_t barrier;
+	struct rival rivals[2] = {
+		{ .store = s, .barrier = &barrier, .fill = 1 },
+		{ .store = s, .barrier = &barrier, .fill = 2 },
+	};
+	pthread_t threads[2];
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, write_against, &rivals[i]);
+	for (unsigned i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+		SAME(rivals[i].bad, 0);
+	}
+	pthread_barrier_destroy(&barrier);
+	uffd_store_close(s);
+}
+
 /* ---- what they hand on -------------------------------------------------------------------------------- */
 
 static void hand_on(void)
@@ -579,6 +631,7 @@ static const struct promise promises[] = {
 	{ "a read that failed leaves nothing behind", failed_reads },
 	{ "requests in flight are kept as well", cached_in_flight },
 	{ "what is read is never older than what was written", versions },
+	{ "what several write at once stays as it is below", rivals },
 	{ "what they don't do themselves is the next one's", hand_on },
 };
 
