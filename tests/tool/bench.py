@@ -149,6 +149,8 @@ def json_has_its_keys():
                                               'p999', 'max')]
         want(order == sorted(order) and order[0] > 0, row)
         want(row['count'] == 60, row)
+    want(rows_of(few('--json', '--place', 'apart'))['thread']
+         ['handler_place'] == 'apart', 'handler_place')
 
 
 def ratios_are_as_documented():
