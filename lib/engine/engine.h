@@ -12,6 +12,7 @@
  *   park.c      faults that can't be served while the layout changes
  *   place.c     where handlers run; where.c, stay.c and wake.c help it
  *   sigbus.c    faults as signals in the thread that faults
+ *   resume.c    and the way back from there
  */
 #ifndef LIB_ENGINE_ENGINE_H
 #define LIB_ENGINE_ENGINE_H
@@ -390,5 +391,11 @@ static inline bool engine_is_here(const struct uffd_engine *e)
 /* All sigbus engines share one table, for the signal handler to look in. */
 struct table *sigbus_table(void);
 int sigbus_install(void);
+
+/* Go on where the signal came, if that can be done without the kernel; returns
+ * if not. frame is the handler's own, as __builtin_frame_address(0). */
+void resume(const void *frame, const void *ucontext, uint32_t keys_at);
+/* what it wants as keys_at */
+uint32_t resume_prepare(void);
 
 #endif

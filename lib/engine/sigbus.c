@@ -26,6 +26,7 @@ static struct {
 	bool installed;
 	struct sigaction before;
 	atomic_flag used;		/* it asked for SA_RESETHAND */
+	uint32_t keys_at;		/* for resume() */
 } sigbus = {
 	.ranges = TABLE_INIT,
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -280,10 +281,13 @@ PUBLIC bool uffd_engine_sigbus(int sig, void *siginfo, void *ucontext)
 static void on_sigbus(int sig, siginfo_t *info, void *ucontext)
 {
 	int saved = errno;
+	bool done = uffd_engine_sigbus(sig, info, ucontext);
 
-	if (!uffd_engine_sigbus(sig, info, ucontext))
+	if (!done)
 		pass_on(sig, info, ucontext);
 	errno = saved;
+	if (done)
+		resume(__builtin_frame_address(0), ucontext, sigbus.keys_at);
 }
 
 static int install(void)
@@ -294,6 +298,7 @@ static int install(void)
 	};
 
 	sigemptyset(&ours.sa_mask);
+	sigbus.keys_at = resume_prepare();
 	/* known before ours can be called */
 	if (sigaction(SIGBUS, NULL, &sigbus.before) < 0 ||
 	    sigaction(SIGBUS, &ours, NULL) < 0)

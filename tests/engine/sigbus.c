@@ -345,6 +345,128 @@ static void nested(void)
 	bed_close(&inner);
 }
 
+#if defined(__x86_64__)
+/* in the fault function: leave nothing in registers as it was */
+static bool clobber(struct bed *b, const struct uffd_fault *f,
+		    struct uffd_answer *ret)
+{
+	(void)b;
+	(void)f;
+	(void)ret;
+	__asm__ volatile("pcmpeqd %%xmm0, %%xmm0\n\t"
+			 "pcmpeqd %%xmm7, %%xmm7\n\t"
+			 "pcmpeqd %%xmm15, %%xmm15\n\t"
+			 "fld1\n\t"
+			 "stc" ::: "xmm0", "xmm7", "xmm15", "st", "cc");
+	__asm__ volatile("fstp %%st(0)" ::: "st");
+	return false;
+}
+
+struct registers {
+	uint64_t general[14];
+	uint64_t vectors[4];
+	uint64_t unused[2];
+	uint64_t flags;
+	uint64_t sp[2];
+};
+
+/* Fill registers, fault, and write down what is in them then. */
+static void fault_with_registers(const uint8_t *at, struct registers *r)
+{
+	__asm__ volatile(
+		"subq $256, %%rsp\n\t"		/* not the compiler's */
+		"pushq %%rbp\n\t"
+		"movq $0x111111, %%rax\n\t"
+		"movq %%rax, %%xmm0\n\t"
+		"movq $0x222222, %%rax\n\t"
+		"movq %%rax, %%xmm7\n\t"
+		"movq $0x333333, %%rax\n\t"
+		"movq %%rax, %%xmm15\n\t"
+		"movq $1, %%rax\n\t"
+		"movq $2, %%rbx\n\t"
+		"movq $3, %%rcx\n\t"
+		"movq $4, %%rdx\n\t"
+		"movq $5, %%rbp\n\t"
+		"movq $8, %%r8\n\t"
+		"movq $9, %%r9\n\t"
+		"movq $10, %%r10\n\t"
+		"movq $11, %%r11\n\t"
+		"movq $12, %%r12\n\t"
+		"movq $13, %%r13\n\t"
+		"movq $14, %%r14\n\t"
+		"movq $15, %%r15\n\t"
+		"movq %%rsp, 21*8(%%rdi)\n\t"
+		"movq $-1, -64(%%rsp)\n\t"	/* red zone */
+		"xorl %%eax, %%eax\n\t"		/* ZF, not CF */
+		"movb (%%rsi), %%al\n\t"
+		"pushfq\n\t"
+		"popq 20*8(%%rdi)\n\t"
+		"movq %%rsp, 22*8(%%rdi)\n\t"
+		"movq %%rax, 0*8(%%rdi)\n\t"
+		"movq %%rbx, 1*8(%%rdi)\n\t"
+		"movq %%rcx, 2*8(%%rdi)\n\t"
+		"movq %%rdx, 3*8(%%rdi)\n\t"
+		"movq %%rbp, 4*8(%%rdi)\n\t"
+		"movq %%rsi, 5*8(%%rdi)\n\t"
+		"movq %%r8, 6*8(%%rdi)\n\t"
+		"movq %%r9, 7*8(%%rdi)\n\t"
+		"movq %%r10, 8*8(%%rdi)\n\t"
+		"movq %%r11, 9*8(%%rdi)\n\t"
+		"movq %%r12, 10*8(%%rdi)\n\t"
+		"movq %%r13, 11*8(%%rdi)\n\t"
+		"movq %%r14, 12*8(%%rdi)\n\t"
+		"movq %%r15, 13*8(%%rdi)\n\t"
+		"movq %%xmm0, 14*8(%%rdi)\n\t"
+		"movq %%xmm7, 15*8(%%rdi)\n\t"
+		"movq %%xmm15, 16*8(%%rdi)\n\t"
+		"movq -64(%%rsp), %%rax\n\t"
+		"movq %%rax, 17*8(%%rdi)\n\t"
+		"popq %%rbp\n\t"
+		"addq $256, %%rsp"
+		:
+		: "D"(r), "S"(at)
+		: "memory", "cc", "rax", "rbx", "rcx", "rdx", "r8", "r9",
+		  "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm7",
+		  "xmm15");
+}
+
+static void registers_kept(void)
+{
+	static const uint64_t want[] = { 0, 2, 3, 4, 5, 0, 8,
+					 9, 10, 11, 12, 13, 14, 15 };
+	struct registers r;
+	sigset_t before, after;
+	struct bed b;
+
+	pthread_sigmask(SIG_BLOCK, NULL, &before);
+	if (CHECK(bed_open(&b, LIBUFFD_ENGINE_SIGBUS, PAGES,
+			   LIBUFFD_DO_COPY))) {
+		b.hook = clobber;
+		fault_with_registers(b.at + 3 * b.page, &r);
+		SAME(r.general[0], bed_value(3));
+		for (unsigned i = 1; i < NR(want); i++)
+			if (i != 5)
+				SAME(r.general[i], want[i]);
+		SAME(r.general[5], (uintptr_t)b.at + 3 * b.page);
+		SAME(r.vectors[0], 0x111111);
+		SAME(r.vectors[1], 0x222222);
+		SAME(r.vectors[2], 0x333333);
+		SAME(r.vectors[3], UINT64_MAX);		/* the red zone */
+		SAME(r.flags & 0x41, 0x40);
+		SAME(r.sp[0], r.sp[1]);
+		SAME(b.nr_asked, 1);
+	}
+	bed_close(&b);
+	pthread_sigmask(SIG_BLOCK, NULL, &after);
+	CHECK(memcmp(&before, &after, sizeof(before)) == 0);
+}
+#else
+static void registers_kept(void)
+{
+	SKIP("written for x86-64 only");
+}
+#endif
+
 /* what was in errno stays there, whatever the handler did */
 static void errno_kept(void)
 {
@@ -381,6 +503,7 @@ static const struct promise promises[] = {
 	{ "alternative stacks are used", case_7 },
 	{ "reads and writes are told apart", access_type },
 	{ "a fault function may fault in another range", nested },
+	{ "all registers are as before the fault", registers_kept },
 	{ "errno is left alone", errno_kept },
 	{ "what is in no range is refused", not_foreign },
 };
