@@ -8,7 +8,9 @@
  * is not the first) they answer EFAULT as well, with the pages before it
  * lifted already. Trying again from the start would then put an empty range
  * over those pages. So mremap is never asked to cross a border: whether there
- * is one is found out first, by a question without effect.
+ * is one is found out first, by a question without effect. Nor is it asked to
+ * lift a page that is not there: kernels before 5.16 clear the new place
+ * before they find out.
  */
 #include <uffd/kernel.h>
 
@@ -79,8 +81,10 @@ PUBLIC int uffd_lift_all(uint64_t from, uint64_t to, uint64_t len,
 	while (ret->done < len) {
 		uint64_t at = from + ret->done;
 		uint64_t n = in_first_mapping(at, len - ret->done, page);
-		int err = sys_mremap_dontunmap(at, n, to + ret->done);
+		int err = -EFAULT;
 
+		if (n > page || sys_msync_nothing(at, page) != -ENOMEM)
+			err = sys_mremap_dontunmap(at, n, to + ret->done);
 		if (err == 0)
 			ret->filled += n;
 		else if (err == -EFAULT && n == page)

@@ -122,6 +122,12 @@ static inline int sys_mremap_resize(uint64_t at, size_t len, size_t new_len)
 	return ret;
 }
 
+/* 0 if all of the range is mapped, -ENOMEM if not; without effect */
+static inline int sys_msync_nothing(uint64_t start, size_t len)
+{
+	return SYS_RESULT(int, msync((void *)(uintptr_t)start, len, MS_ASYNC));
+}
+
 static inline ssize_t sys_sendmsg(int sock, const struct msghdr *msg, int flags)
 {
 	return SYS_RESULT(ssize_t, sendmsg(sock, msg, flags));
