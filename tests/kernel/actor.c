@@ -21,6 +21,14 @@ int open_uffd(uint64_t features)
 	return fd;
 }
 
+bool kernel_has(uint64_t features)
+{
+	uint64_t have = 0;
+
+	SAME(uffd_features(&have), 0);
+	return (have & features) == features;
+}
+
 void watch(int fd, const struct area *a, uint64_t mode)
 {
 	SAME(uffd_register(fd, a->at, a->len, mode, NULL), 0);

@@ -407,7 +407,7 @@ static const struct promise promises[] = {
 	{ "uffd_open refuses options that it does not know", open_refuses, 0,
 	  0, 0 },
 	{ "user-mode faults only: a system call on a missing page is EFAULT",
-	  user_only, ALL, 0, 0 },
+	  user_only, ALL, NEED_USER_ONLY, 0 },
 	{ "MOVE is there, or reported as absent", move_agrees, 0, 0, 0 },
 	{ "POISON is there, or reported as absent", poison_agrees, 0, 0, 0 },
 	{ "read-write protection is there, or reported as absent",

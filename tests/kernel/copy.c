@@ -470,7 +470,7 @@ static const struct promise promises[] = {
 	{ "COPY is EEXIST where the page is cached, and the page then comes "
 	  "without a message", cached_already, TO_ALL & CACHED, 0, 0 },
 	{ "a dropped page is missing again where private, cached where shared",
-	  remapped_after_drop, ALL, 0, 0 },
+	  remapped_after_drop, ALL, NEED_DROP, 0 },
 	{ "ZEROPAGE fills with zeros, twice is EEXIST", zeropage_small, SMALL,
 	  0, 0 },
 	{ "ZEROPAGE wakes only without DONTWAKE", zeropage_dontwake, SMALL, 0,

@@ -81,16 +81,6 @@ static void range_is(const struct uffd_event *ev, enum uffd_event_kind kind,
 	SAME(ev->fork_fd, -1);
 }
 
-/* a place of the area's size and alignment */
-static char *place_for(const struct area *a)
-{
-	char *p = mmap(NULL, a->len + a->page, PROT_NONE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	CHECK(p != MAP_FAILED);
-	return p + (a->page - (uintptr_t)p % a->page) % a->page;
-}
-
 /* ---- REMOVE ------------------------------------------------------------- */
 
 static void removes(const struct memory *m, int advice)
@@ -346,7 +336,8 @@ static void in_progress(const struct memory *m)
 	SAME(uffd_copy(d.fd, at, src, 4096, 0), -EINPROGRESS);
 	SAME(uffd_copy(d.fd, 1, NULL, 3, 77), -EINPROGRESS);
 	SAME(uffd_zeropage(d.fd, at, 4096, 0), -EINPROGRESS);
-	SAME(uffd_continue(d.fd, at, 4096, 0), -EINPROGRESS);
+	if (kernel_has(UFFD_FEATURE_MINOR_SHMEM))
+		SAME(uffd_continue(d.fd, at, 4096, 0), -EINPROGRESS);
 	SAME(uffd_writeprotect(d.fd, at, 4096, 1), -EINPROGRESS);
 	SAME(uffd_copy_all(d.fd, at, src, 4096, 0, 4096, &p), -EINPROGRESS);
 	SAME(p.done, 0);
@@ -469,38 +460,39 @@ static void killable(const struct memory *m)
 }
 
 static const struct promise promises[] = {
-	{ "not enabled, nothing is told", disabled, ALL, 0, 0 },
+	{ "not enabled, nothing is told", disabled, ALL, NEED_DROP, 0 },
 	{ "mprotect, cooling, punching and truncating tell nothing",
 	  nothing_to_tell, ALL, 0, 0 },
-	{ "MADV_DONTNEED tells REMOVE", dontneed, ALL, 0, 0 },
+	{ "MADV_DONTNEED tells REMOVE", dontneed, ALL, NEED_DROP, 0 },
 	{ "MADV_DONTNEED_LOCKED tells REMOVE", dontneed_locked, SMALL, 0, 0 },
 	{ "MADV_FREE tells REMOVE", freed, ANON, 0, 0 },
 	{ "MADV_REMOVE tells REMOVE", removed, TO_ALL & ~ANON, 0, 0 },
-	{ "each mapping in the range tells its own", one_each, ALL, 0, 0 },
-	{ "a removed page is missing", missing_after,
-	  ANON | HUGE_PRIVATE, 0, 0 },
+	{ "each mapping in the range tells its own", one_each, ALL, NEED_DROP,
+	  0 },
+	{ "a removed page is missing", missing_after, ANON | HUGE_PRIVATE,
+	  NEED_DROP, 0 },
 	{ "munmap tells UNMAP", unmaps, ALL, 0, 0 },
 	{ "mmap over it tells UNMAP", maps_over, SMALL, 0, 0 },
-	{ "mremap tells REMAP, then UNMAP, and the registration follows",
-	  moves, ALL, 0, 0 },
-	{ "without EVENT_REMAP the registration is lost, silently",
-	  moves_away, ALL, 0, 0 },
+	{ "mremap tells REMAP, then UNMAP, and the registration follows", moves,
+	  ALL, NEED_DROP | NEED_MREMAP, 0 },
+	{ "without EVENT_REMAP the registration is lost, silently", moves_away,
+	  ALL, NEED_MREMAP, 0 },
 	{ "what grows in place is registered, silently", grows_in_place,
 	  ANON | MEMFD, 0, 0 },
 	{ "lifting tells REMAP; both places are registered then", lifts, ANON,
 	  NEED_LIFT, 0 },
 	{ "while an event waits, every request is EINPROGRESS", in_progress,
-	  ALL, 0, 0 },
+	  ALL, NEED_DROP, 0 },
 	{ "while an event waits, MOVE and POISON are EINPROGRESS, too",
-	  in_progress_newer, ALL, 0,
+	  in_progress_newer, ALL, NEED_DROP,
 	  UFFD_FEATURE_MOVE | UFFD_FEATURE_POISON },
-	{ "the library hands out events before faults", events_first, ALL, 0,
-	  0 },
-	{ "closing lets go who waits for a reader", close_releases, ALL, 0,
-	  0 },
+	{ "the library hands out events before faults", events_first, ALL,
+	  NEED_DROP, 0 },
+	{ "closing lets go who waits for a reader", close_releases, ALL,
+	  NEED_DROP, 0 },
 	{ "a signal does not cut short the wait for a reader", signals_wait,
-	  ALL, 0, 0 },
-	{ "who waits for itself can be killed", killable, ALL, 0, 0 },
+	  ALL, NEED_DROP, 0 },
+	{ "who waits for itself can be killed", killable, ALL, NEED_DROP, 0 },
 };
 
 MAIN(promises)

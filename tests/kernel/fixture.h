@@ -95,6 +95,10 @@ enum {
 	NEED_WP = 1 << 4,		/* for the memory at hand */
 	NEED_MINOR = 1 << 5,
 	NEED_LIFT = 1 << 6,
+	NEED_DROP = 1 << 7,		/* MADV_DONTNEED; hugetlb: 5.18 */
+	NEED_MREMAP = 1 << 8,		/* hugetlb: 5.16 */
+	NEED_USER_ONLY = 1 << 9,
+	NEED_WP_BIT = 1 << 10,		/* protection seen in pagemap */
 };
 
 struct promise {
@@ -134,9 +138,12 @@ void same(long long got, long long want, const char *what, const char *file,
 /* ---- descriptors and messages ------------------------------------------- */
 
 /* nothing in here takes longer, whatever else the machine does */
-#define LIMIT_MS 30000
+#define LIMIT_MS 60000
 
 int open_uffd(uint64_t features);
+bool kernel_has(uint64_t features);
+/* addresses for something as large and as aligned as the area */
+char *place_for(const struct area *a);
 void watch(int fd, const struct area *a, uint64_t mode);
 
 /* the next message: waits for it */

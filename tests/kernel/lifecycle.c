@@ -157,7 +157,8 @@ static void all_say_dead(int fd, const struct area *a)
 	SAME(uffd_copy(fd, a->at, src, a->page, 0), -ESRCH);
 	SAME(uffd_copy_all(fd, a->at, src, a->page, 0, a->page, &p), -ESRCH);
 	SAME(uffd_zeropage(fd, a->at, a->page, 0), -ESRCH);
-	SAME(uffd_continue(fd, a->at, a->page, 0), -ESRCH);
+	if (kernel_has(UFFD_FEATURE_MINOR_SHMEM))
+		SAME(uffd_continue(fd, a->at, a->page, 0), -ESRCH);
 	SAME(uffd_writeprotect(fd, a->at, a->page, 1), -ESRCH);
 	SAME(uffd_register(fd, a->at, a->page, MISSING, NULL), -ENOMEM);
 	SAME(uffd_unregister(fd, a->at, a->page), -ENOMEM);

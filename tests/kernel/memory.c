@@ -97,6 +97,15 @@ char *bytes_of(char c, size_t nr)
 	return p;
 }
 
+char *place_for(const struct area *a)
+{
+	char *p = mmap(NULL, a->len + a->page, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(p != MAP_FAILED);
+	return p + (a->page - (uintptr_t)p % a->page) % a->page;
+}
+
 void need_regular(int file)
 {
 	struct statfs fs;

@@ -293,19 +293,21 @@ static void namespace_root(void *arg)
 NOBODY_0(namespace_root)
 
 #define AS_ROOT 0, NEED_ROOT, 0
+#define AS_NOBODY 0, NEED_ROOT | NEED_USER_ONLY, 0
 
 static const struct promise promises[] = {
 	{ "root has all faults, and EVENT_FORK", root, 0,
 	  NEED_ROOT | NEED_FORK | NEED_KERNEL_FAULTS, 0 },
 	{ "nobody has user-mode faults only, and is told why", user_only_0,
-	  AS_ROOT },
+	  AS_NOBODY },
 	{ "nobody who needs the kernel's faults gets EPERM, and no descriptor",
 	  kernel_faults_needed_0, AS_ROOT },
 	{ "nobody: EVENT_FORK is dropped when wanted, EPERM when needed",
-	  fork_dropped_0, AS_ROOT },
-	{ "root of a user namespace is nobody", namespace_root_0, AS_ROOT },
-	{ "nobody can serve its own faults", serves_0, SMALL, NEED_ROOT, 0 },
-	{ "nobody can try what works", tries_0, AS_ROOT },
+	  fork_dropped_0, AS_NOBODY },
+	{ "root of a user namespace is nobody", namespace_root_0, AS_NOBODY },
+	{ "nobody can serve its own faults", serves_0, SMALL,
+	  NEED_ROOT | NEED_USER_ONLY, 0 },
+	{ "nobody can try what works", tries_0, AS_NOBODY },
 	{ "nobody can scan itself, and not others", scans_itself_0, 0,
 	  NEED_ROOT | NEED_SCAN, 0 },
 	{ "who may open the device has all faults", by_device_0, AS_ROOT },

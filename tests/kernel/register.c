@@ -442,7 +442,7 @@ static const struct promise promises[] = {
 	{ "unregister, then register the union: both modes work",
 	  union_by_way_of_none, ALL, NEED_WP, 0 },
 	{ "unregistering forgets protection", unregister_forgets_wp, ALL,
-	  NEED_WP, 0 },
+	  NEED_WP | NEED_WP_BIT, 0 },
 	{ "protection left over by re-registering is inert", stale_wp_is_inert,
 	  SMALL, NEED_WP, 0 },
 	{ "unregistering what is not registered is harmless",

@@ -17,7 +17,7 @@
 
 #include "fixture.h"
 
-#define SECONDS 90
+#define SECONDS 180
 #define HUGE_PAGES 14
 #define SKIPPED 77
 /* where a promise says why it is skipped */
@@ -167,6 +167,56 @@ static bool have_scan(void)
 	return ret != -ENOTTY;
 }
 
+static void need_drop(const struct memory *m)
+{
+	struct area a = map_area(m, 1);
+
+	if (uffd_drop(a.at, a.len) < 0)
+		skip("no MADV_DONTNEED on %s in this kernel", m->name);
+	munmap(a.p, a.len);
+	close(a.fd);
+}
+
+static void need_mremap(const struct memory *m)
+{
+	struct area a = map_area(m, 1);
+	char *to = place_for(&a);
+
+	if (mremap(a.p, a.len, a.len, MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
+		skip("no mremap on %s in this kernel", m->name);
+	munmap(to, a.len);
+	close(a.fd);
+}
+
+static void need_lift(const struct memory *m)
+{
+	static const enum uffd_memory same[] = {
+		LIBUFFD_MEM_PRIVATE, LIBUFFD_MEM_SHARED,
+		LIBUFFD_MEM_MEMFD_SHARED, LIBUFFD_MEM_MEMFD_PRIVATE,
+	};
+	enum uffd_memory kind = LIBUFFD_MEM_PRIVATE;
+
+	for (unsigned i = 0; m && i < NR(same); i++)
+		if (m == memory_kind(i))
+			kind = same[i];
+	if (uffd_try(kind, LIBUFFD_OP_LIFT) != 1)
+		skip("no MREMAP_DONTUNMAP of %s memory in this kernel",
+		     uffd_memory_name(kind));
+}
+
+static void need_wp_bit(void)
+{
+	char *p = bytes_of('p', 4096);
+	int fd = open_uffd(0);
+
+	if (uffd_register(fd, (uintptr_t)p, 4096, WP, NULL) < 0)
+		skip("no write protection in this kernel");
+	SAME(uffd_writeprotect(fd, (uintptr_t)p, 4096, 1), 4096);
+	if (!pagemap_bit(p, PAGEMAP_UFFD_WP))
+		skip("protection is not seen in this kernel's pagemap");
+	close(fd);
+}
+
 static uint64_t features_for(const struct promise *p, const struct memory *m)
 {
 	uint64_t need = p->features;
@@ -193,9 +243,17 @@ static void need_all(const struct promise *p, const struct memory *m)
 		skip("no right to faults of system calls");
 	if ((p->needs & NEED_SCAN) && !have_scan())
 		skip("no PAGEMAP_SCAN in this kernel");
-	if ((p->needs & NEED_LIFT) &&
-	    uffd_try(LIBUFFD_MEM_PRIVATE, LIBUFFD_OP_LIFT) != 1)
-		skip("no MREMAP_DONTUNMAP in this kernel");
+	if ((p->needs & NEED_USER_ONLY) &&
+	    try_open(0, LIBUFFD_OPEN_USER_ONLY) < 0)
+		skip("no UFFD_USER_MODE_ONLY in this kernel");
+	if (p->needs & NEED_LIFT)
+		need_lift(m);
+	if (p->needs & NEED_DROP)
+		need_drop(m);
+	if (p->needs & NEED_MREMAP)
+		need_mremap(m);
+	if (p->needs & NEED_WP_BIT)
+		need_wp_bit();
 }
 
 /* ---- one promise -------------------------------------------------------- */

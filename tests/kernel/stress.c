@@ -320,11 +320,11 @@ static void whole_pages(const struct memory *m)
 
 static const struct promise promises[] = {
 	{ "counters survive taking pages away under their writers", missing,
-	  ANON | MEMFD | HUGETLB, 0, 0 },
-	{ "they do, with pages that come back protected",
-	  missing_and_protected, ANON | MEMFD | HUGETLB, NEED_WP, 0 },
+	  ANON | MEMFD | HUGETLB, NEED_DROP, 0 },
+	{ "they do, with pages that come back protected", missing_and_protected,
+	  ANON | MEMFD | HUGETLB, NEED_WP | NEED_DROP, 0 },
 	{ "they do, with minor faults", minor, SHARED | MEMFD | HUGE,
-	  NEED_MINOR, 0 },
+	  NEED_MINOR | NEED_DROP, 0 },
 	{ "pages moved to and fro by several threads are not lost", movers,
 	  ANON, 0, UFFD_FEATURE_MOVE },
 	{ "a page appears whole or not at all", whole_pages, ALL, 0, 0 },
