@@ -111,6 +111,14 @@ def promises(installed):
         for name in ('libuffd.pc', 'libuffd.so', 'libuffd.so.0'):
             installed.only(name)
 
+    def loader_finds_it():
+        """the library is where the loader of this system looks"""
+        multiarch = run(*CC, '-print-multiarch', stderr=-1)
+        if multiarch.returncode or not multiarch.stdout.strip():
+            raise Skip('a system with one folder for all libraries')
+        want(installed.lib.endswith('/lib/' + multiarch.stdout.strip()),
+             installed.lib)
+
     def nothing_else_is_there():
         """nothing of the tests, the fuzzers or the tree's own tools is there"""
         known = re.compile(
@@ -205,7 +213,7 @@ def promises(installed):
                 for name in names}
         want_none(sorted(left ^ set(tracked())))
 
-    return [files_are_there, nothing_else_is_there, manual_is_there,
+    return [files_are_there, loader_finds_it, nothing_else_is_there, manual_is_there,
             command_runs, nothing_points_back, c_program, cxx_program,
             program_is_short, other_prefix, bad_prefix, clean]
 
