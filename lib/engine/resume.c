@@ -6,8 +6,7 @@
  * have registers loaded that lie in the signal frame, where we can load them
  * from as well. What else it would do must then be nothing:
  *
- *   signal mask    put back before, by a call that does nothing else and costs
- *                  a tenth of it
+ *   signal mask    put back before, by a call that does nothing else
  *   signal stack   stays as it is, unless it was to be re-armed: not then
  *   shadow stack   would have to be unwound: not where there is one
  *   a caller       only the kernel itself may have called the handler. One that
