@@ -59,8 +59,8 @@ LIBRARIES = {
     'curl/curl.h': 'curl',
 }
 
-# what the C library and the kernel have without a folder of their own
-LIBC = '''assert byteswap ctype dirent dlfcn elf endian err errno fcntl features
+# what the C library, the kernel and the compiler have without a folder
+LIBC = '''assert byteswap cpuid ctype dirent dlfcn elf endian err errno fcntl features
 fnmatch ftw getopt glob grp inttypes langinfo libgen limits link locale malloc
 math netdb poll pthread pwd sched semaphore setjmp signal spawn stdalign
 stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string strings
