@@ -91,8 +91,8 @@ static uint64_t next_try(struct retry *r, int err, uint64_t began_ns,
 /* Evaluate call, and again as long as it should be. */
 #define TRY(r, call) \
 	__extension__({ \
+		uint64_t began_ns_ = filter_now_ns(), due_ns_; \
 		int err_ = (call); \
-		uint64_t began_ns_ = err_ ? filter_now_ns() : 0, due_ns_; \
 		for (uint32_t tries_ = 0; \
 		     (due_ns_ = next_try(r, err_, began_ns_, tries_)); \
 		     tries_++) { \
