@@ -4,8 +4,10 @@
  * zero.
  */
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -299,6 +301,70 @@ static void flushes(void)
 	uffd_store_close(s);
 }
 
+/* ---- block devices ------------------------------------------------------------------------------- */
+
+/* a loop device over a file, or -1; name gets its path */
+static int make_device(const char *file, char *name, size_t cap)
+{
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	int nr = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
+	int fd = open(path_of(file), O_RDWR | O_CLOEXEC), loop = -1;
+
+	if (nr >= 0) {
+		snprintf(name, cap, "/dev/loop%d", nr);
+		loop = open(name, O_RDWR | O_CLOEXEC);
+	}
+	if (loop >= 0 && ioctl(loop, LOOP_SET_FD, fd)) {
+		close(loop);
+		loop = -1;
+	}
+	close(control);
+	close(fd);
+	return loop;
+}
+
+static void use_device(struct uffd_store *s)
+{
+	char *buf = aligned_alloc(PAGE, 4 * PAGE);
+
+	SAME(uffd_store_length(s), 3 * PAGE + 512);
+	SAME(uffd_store_can(s) & LIBUFFD_STORE_CAN_EXTENTS, 0);
+	SAME(uffd_store_read(s, 0, buf, 4 * PAGE), 0);
+	CHECK(is_file(buf, 0, 3 * PAGE + 512));
+	CHECK(!buf[3 * PAGE + 512] && !buf[4 * PAGE - 1]);
+	memset(buf, 'w', PAGE);
+	SAME(uffd_store_write(s, 3 * PAGE, buf, 512), 0);
+	SAME(uffd_store_write(s, PAGE, buf, PAGE), 0);
+	SAME(uffd_store_write(s, 3 * PAGE, buf, 513), -EINVAL);
+	SAME(uffd_store_discard(s, 100, PAGE), 0);
+	SAME(uffd_store_flush(s), 0);
+	SAME(uffd_store_read(s, 0, buf, 4 * PAGE), 0);
+	CHECK(is_file(buf, 0, 100) && !buf[100] && !buf[PAGE + 99]);
+	CHECK(buf[PAGE + 100] == 'w' && buf[3 * PAGE + 511] == 'w');
+	free(buf);
+}
+
+static void device(void)
+{
+	char name[32], uri[48];
+	struct uffd_store *s;
+	int loop;
+
+	make_file("disk", 3 * PAGE + 512);
+	loop = make_device("disk", name, sizeof(name));
+	if (loop < 0) {
+		printf("# not tried: needs root and loop devices\n");
+		return;
+	}
+	snprintf(uri, sizeof(uri), "file:%s", name);
+	if (SAME(uffd_store_open(uri, 0, NULL, &s), 0)) {
+		use_device(s);
+		uffd_store_close(s);
+	}
+	ioctl(loop, LOOP_CLR_FD);
+	close(loop);
+}
+
 static const struct promise promises[] = {
 	{ "a file is made once, whole or not at all", create },
 	{ "an empty file and a FIFO are refused", empty },
@@ -311,6 +377,7 @@ static const struct promise promises[] = {
 	{ "a file that became shorter gives errors, never zeros", shorter },
 	{ "a full disk is told, and goes on when there is room", full },
 	{ "a flush that failed stays failed", flushes },
+	{ "a block device, to its last sector", device },
 };
 
 int main(void)
