@@ -12,9 +12,6 @@
 
 #include "zeros.h"
 
-/* which store's code a thread runs: a thread has only itself to keep it in */
-static __thread const struct uffd_store *entered;
-
 void check_broken(const struct uffd_store *s, const char *format, ...)
 {
 	char text[512];
@@ -32,21 +29,21 @@ void check_broken(const struct uffd_store *s, const char *format, ...)
 
 const struct uffd_store *check_entered(void)
 {
-	return entered;
+	return *flight_entered();
 }
 
 const struct uffd_store *check_enter(const struct uffd_store *s)
 {
-	const struct uffd_store *before = entered;
+	const struct uffd_store *before = *flight_entered();
 
-	entered = s;
+	*flight_entered() = s;
 	return before;
 }
 
 void check_leave(const struct uffd_store *s, const struct uffd_store *before,
 		 int answer)
 {
-	entered = before;
+	*flight_entered() = before;
 	if (answer > 0 || answer < -4095)
 		check_broken(s, "answered %d: it must be 0 or a negative errno",
 			     answer);

@@ -52,9 +52,15 @@ struct turn {
 	struct uffd_io *first, *last;
 	const struct uffd_store *counted;	/* whose answers dispatch */
 	int count;				/* counts, and how many */
+	const struct uffd_store *entered;	/* for check.c */
 };
 
 static __thread struct turn turn __attribute__((tls_model("initial-exec")));
+
+const struct uffd_store **flight_entered(void)
+{
+	return &turn.entered;
+}
 
 /* store[0]: the next in the list, store[1]: the answer, store[2]: whose */
 static void turn_add(struct uffd_store *s, struct uffd_io *io, int err)
@@ -334,8 +340,8 @@ static void ask_dispatch(struct uffd_store *s)
 
 PUBLIC int uffd_store_dispatch(struct uffd_store *s)
 {
-	struct turn outer = turn;
-	int count;
+	const struct uffd_store *counted = turn.counted;
+	int before = turn.count, count;
 
 	if (!s->flight)
 		return 0;
@@ -345,7 +351,7 @@ PUBLIC int uffd_store_dispatch(struct uffd_store *s)
 	ask_dispatch(s);
 	turn_end();
 	count = turn.count;
-	turn.counted = outer.counted;
-	turn.count = outer.count;
+	turn.counted = counted;
+	turn.count = before;
 	return count;
 }

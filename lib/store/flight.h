@@ -19,4 +19,8 @@ bool flight_end(struct flight *f);
 /* The store is closed: what it has not answered gets -ECANCELED. */
 void flight_cancel(struct flight *f);
 
+/* Where this thread notes which store's code it runs; for check.c, as it is
+ * flight.c that has a thread's notes. */
+const struct uffd_store **flight_entered(void);
+
 #endif
