@@ -259,7 +259,7 @@ static void *visit(void *data)
 	char buf[4096];
 	long bad = 0;
 
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 5000; i++) {
 		errno = 5;
 		bad += uffd_store_read(data, 0, buf, sizeof(buf)) != 0;
 		bad += uffd_store_write(data, 4096, buf, sizeof(buf)) != 0;
@@ -438,7 +438,7 @@ static void chain_done(struct uffd_io *io, int error)
 static void chained(const char *uri)
 {
 	struct uffd_store *s = must_open(uri, 0);
-	struct chain c = { .store = s, .left = 1000000 };
+	struct chain c = { .store = s, .left = 200000 };
 	char here;
 
 	c.io = (struct uffd_io){ .op = LIBUFFD_IO_READ, .buf = c.buf,
