@@ -13,7 +13,8 @@
  *	cache?size=1G:URI		what was read is kept in memory
  *
  * The last four stand before another URI and can be stacked. Values of keys,
- * and paths, may hold any byte as %XX; '?', '&' and '%' must be written so.
+ * and paths, may hold any byte as %XX; '?', '&' and '%' must be written so, and
+ * ':' in the keys of those four.
  * More stores come as plug-ins, one file each, from the library's directory.
  *
  * CAVEATS
