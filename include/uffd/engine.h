@@ -148,8 +148,7 @@ struct uffd_engine_opts {
  * for about 2 ms what waking costs. sigbus: the first one installs a handler
  * for SIGBUS (SA_SIGINFO, SA_NODEFER, SA_ONSTACK), which passes on what is not
  * its own to the handler it found; install yours before, or call
- * uffd_engine_sigbus() from it. Signals are blocked in handler threads, and
- * with sigbus (but synchronous ones) while a fault is answered.
+ * uffd_engine_sigbus() from it. Signals are blocked in handler threads.
  *
  * Errors: those of uffd_open; -EINVAL (bad options: a processor that does not
  * exist, unknown bytes not zero); -EAGAIN (no thread); -ENOMEM.

@@ -6,7 +6,7 @@
  * have registers loaded that lie in the signal frame, where we can load them
  * from as well. What else it would do must then be nothing:
  *
- *   signal mask    put back before, by a call that does nothing else
+ *   signal mask    our handler is installed so that it does not change
  *   signal stack   stays as it is, unless it was to be re-armed: not then
  *   shadow stack   would have to be unwound: not where there is one
  *   a caller       only the kernel itself may have called the handler. One that
@@ -156,10 +156,6 @@ void resume(const void *frame, const void *ucontext, uint32_t keys_at)
 	    ((unsigned)uc->uc_stack.ss_flags & SS_AUTODISARM) ||
 	    shadow_stack() || !same_keys(fpu, sw.features, keys_at))
 		return;
-	/* the kernel's set, which is shorter than the C library's; what was
-	 * held back meanwhile comes now, on this stack */
-	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &uc->uc_sigmask, NULL,
-		_NSIG / 8);
 	load(regs, fpu, sw.features);
 }
 

@@ -62,27 +62,15 @@ static void take_default(int sig, siginfo_t *info)
 			(pid_t)syscall(SYS_gettid), sig, info);
 }
 
-/* What was blocked where the signal hit. The kernel's set is shorter than the C
- * library's, and what follows it in the frame is something else. */
-static sigset_t blocked_there(const ucontext_t *uc)
-{
-	sigset_t mask;
-
-	sigemptyset(&mask);
-	memcpy(&mask, &uc->uc_sigmask, _NSIG / 8);
-	return mask;
-}
-
 /* Call the handler before ours as the kernel would have: with its mask. */
 static void call_before(int sig, siginfo_t *info, void *ucontext)
 {
 	const struct sigaction *before = &sigbus.before;
-	sigset_t there = blocked_there(ucontext), mask;
+	sigset_t mask = before->sa_mask;
 
-	sigorset(&mask, &there, &before->sa_mask);
 	if (!(before->sa_flags & SA_NODEFER))
 		sigaddset(&mask, sig);
-	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	pthread_sigmask(SIG_BLOCK, &mask, NULL);
 	if (before->sa_flags & SA_SIGINFO)
 		before->sa_sigaction(sig, info, ucontext);
 	else
@@ -271,10 +259,11 @@ static bool fill(struct range *r, uint64_t addr, const ucontext_t *uc)
 	}
 }
 
-/* With signals blocked. */
-static bool resolve(int sig, const siginfo_t *info, const ucontext_t *uc)
+PUBLIC bool uffd_engine_sigbus(int sig, void *siginfo, void *ucontext)
 {
+	const siginfo_t *info = siginfo;
 	const uint64_t addr = (uintptr_t)info->si_addr;
+	int saved = errno;
 	struct range *r;
 	bool done;
 
@@ -283,36 +272,8 @@ static bool resolve(int sig, const siginfo_t *info, const ucontext_t *uc)
 	r = table_get(&sigbus.ranges, addr);
 	if (!r)
 		return false;
-	done = engine_is_here(r->e) && fill(r, addr, uc);
+	done = engine_is_here(r->e) && fill(r, addr, ucontext);
 	range_put(r);
-	return done;
-}
-
-/*
- * The fault function may hold a lock that the program's other handlers would
- * want, if they ran on top of it and faulted themselves. What an instruction
- * raises can't wait and would end the process if it were blocked.
- */
-static void all_but_synchronous(sigset_t *ret)
-{
-	static const int synchronous_ones[] = { SIGBUS, SIGSEGV, SIGILL, SIGFPE,
-						SIGTRAP, SIGSYS, SIGABRT };
-
-	sigfillset(ret);
-	for (unsigned i = 0; i < sizeof(synchronous_ones) / sizeof(int); i++)
-		sigdelset(ret, synchronous_ones[i]);
-}
-
-PUBLIC bool uffd_engine_sigbus(int sig, void *siginfo, void *ucontext)
-{
-	int saved = errno;
-	sigset_t all, before;
-	bool done;
-
-	all_but_synchronous(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	done = resolve(sig, siginfo, ucontext);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	errno = saved;
 	return done;
 }
@@ -320,7 +281,7 @@ PUBLIC bool uffd_engine_sigbus(int sig, void *siginfo, void *ucontext)
 static void on_sigbus(int sig, siginfo_t *info, void *ucontext)
 {
 	int saved = errno;
-	bool done = resolve(sig, info, ucontext);
+	bool done = uffd_engine_sigbus(sig, info, ucontext);
 
 	if (!done)
 		pass_on(sig, info, ucontext);
@@ -336,7 +297,7 @@ static int install(void)
 		.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK,
 	};
 
-	all_but_synchronous(&ours.sa_mask);
+	sigemptyset(&ours.sa_mask);
 	sigbus.keys_at = resume_prepare();
 	/* known before ours can be called */
 	if (sigaction(SIGBUS, NULL, &sigbus.before) < 0 ||

@@ -26,7 +26,6 @@ static volatile sig_atomic_t nr_foreign;
 static volatile uintptr_t foreign_addr;
 static volatile sig_atomic_t foreign_code;
 static volatile sig_atomic_t usr1_was_blocked, bus_was_blocked;
-static volatile sig_atomic_t usr2_was_blocked, hup_was_blocked;
 
 static void look_at_mask(void)
 {
@@ -35,8 +34,6 @@ static void look_at_mask(void)
 	pthread_sigmask(SIG_BLOCK, NULL, &mask);
 	usr1_was_blocked = sigismember(&mask, SIGUSR1);
 	bus_was_blocked = sigismember(&mask, SIGBUS);
-	usr2_was_blocked = sigismember(&mask, SIGUSR2);
-	hup_was_blocked = sigismember(&mask, SIGHUP);
 }
 
 static void foreign(int sig, siginfo_t *info, void *ucontext)
@@ -80,15 +77,6 @@ static bool touch(volatile uint8_t *at)
 	return false;
 }
 
-static void block(int sig)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, sig);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
-
 static bool bed(struct bed *b)
 {
 	return CHECK(bed_open(b, LIBUFFD_ENGINE_SIGBUS, PAGES,
@@ -106,7 +94,6 @@ static void handler_before(void)
 
 	sigaddset(&act.sa_mask, SIGUSR1);
 	sigaction(SIGBUS, &act, NULL);
-	block(SIGHUP);
 	if (!bed(&b))
 		return;
 	CHECK(touch(end));
@@ -114,9 +101,6 @@ static void handler_before(void)
 	SAME(foreign_addr, (uintptr_t)end);
 	SAME(foreign_code, BUS_ADRERR);
 	CHECK(usr1_was_blocked && bus_was_blocked);
-	/* what was blocked stays so, and what we block is not its business */
-	CHECK(hup_was_blocked);
-	CHECK(under_tsan() || !usr2_was_blocked);
 	CHECK(touch(end));
 	CHECK(bed_holds(&b, 2));
 	SAME(nr_foreign, 2);
@@ -497,51 +481,6 @@ static void errno_kept(void)
 	bed_close(&b);
 }
 
-static void count_it(int sig)
-{
-	(void)sig;
-	nr_foreign++;
-}
-
-/* a signal that comes while the fault is answered */
-static bool send_to_self(struct bed *b, const struct uffd_fault *f,
-			 struct uffd_answer *ret)
-{
-	(void)f;
-	(void)ret;
-	nr_foreign = 0;
-	pthread_kill(pthread_self(), SIGUSR1);
-	b->hook_data = (void *)(uintptr_t)nr_foreign;
-	return false;
-}
-
-static void answered_in_peace(void)
-{
-	struct sigaction act = { .sa_handler = count_it }, before, bus, old;
-	struct bed b;
-
-	if (under_tsan())
-		SKIP("the thread sanitizer delays signals by itself");
-	sigaction(SIGUSR1, &act, &before);
-	if (CHECK(bed_open(&b, LIBUFFD_ENGINE_SIGBUS, PAGES,
-			   LIBUFFD_DO_COPY))) {
-		b.hook = send_to_self;
-		CHECK(bed_holds(&b, 1));
-		SAME(b.hook_data, 0);
-		SAME(nr_foreign, 1);
-		/* and from the program's own handler */
-		bus = (struct sigaction){ .sa_sigaction = on_top,
-					  .sa_flags = SA_SIGINFO };
-		sigaction(SIGBUS, &bus, &old);
-		CHECK(bed_holds(&b, 2));
-		SAME(b.hook_data, 0);
-		SAME(nr_foreign, 1);
-		sigaction(SIGBUS, &old, NULL);
-	}
-	sigaction(SIGUSR1, &before, NULL);
-	bed_close(&b);
-}
-
 static void not_foreign(void)
 {
 	siginfo_t info = { .si_signo = SIGBUS, .si_code = BUS_ADRERR };
@@ -566,8 +505,6 @@ static const struct promise promises[] = {
 	{ "a fault function may fault in another range", nested },
 	{ "all registers are as before the fault", registers_kept },
 	{ "errno is left alone", errno_kept },
-	{ "no other handler runs while a fault is answered",
-	  answered_in_peace },
 	{ "what is in no range is refused", not_foreign },
 };
 
