@@ -30,7 +30,6 @@
 #endif
 
 #if defined(__x86_64__) && !defined(__ILP32__) && !defined(STACK_IS_WATCHED)
-#include <cpuid.h>
 
 #ifndef SS_AUTODISARM
 #define SS_AUTODISARM (1u << 31)
@@ -73,13 +72,24 @@ static uint32_t current_keys(void)
 	return keys;
 }
 
+static void cpuid(uint32_t leaf, uint32_t sub, uint32_t *a, uint32_t *b)
+{
+	uint32_t c = sub, d;
+
+	*a = leaf;
+	__asm__ volatile("cpuid" : "+a"(*a), "=b"(*b), "+c"(c), "=d"(d));
+}
+
 /* Where in a frame the protection keys are; once, since cpuid is slow. */
 uint32_t resume_prepare(void)
 {
-	uint32_t size, at, c, d;
+	const uint32_t frames = 13;
+	uint32_t most, size, at;
 
-	if (!__get_cpuid_count(13, PROTECTION_KEYS, &size, &at, &c, &d))
+	cpuid(0, 0, &most, &at);
+	if (most < frames)
 		return 0;
+	cpuid(frames, PROTECTION_KEYS, &size, &at);
 	return size ? at : 0;
 }
 
