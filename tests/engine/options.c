@@ -101,13 +101,14 @@ static struct possessions look(void)
 	};
 }
 
-/* a thread that was joined may be seen for a moment still */
+/* a thread that was joined may be seen for a moment still, after it as well as
+ * before it */
 static bool as_before(void *data)
 {
 	const struct possessions *before = data;
 	struct possessions now = look();
 
-	return now.fds == before->fds && now.threads == before->threads;
+	return now.fds == before->fds && now.threads <= before->threads;
 }
 
 static void nothing_left(struct possessions before)
