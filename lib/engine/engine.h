@@ -397,5 +397,7 @@ int sigbus_install(void);
 void resume(const void *frame, const void *ucontext, uint32_t keys_at);
 /* what it wants as keys_at */
 uint32_t resume_prepare(void);
+/* ... which may be: never do it on this processor */
+#define RESUME_NEVER UINT32_MAX
 
 #endif

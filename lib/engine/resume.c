@@ -12,8 +12,8 @@
  *   a caller       only the kernel itself may have called the handler. One that
  *                  another handler calls, or a sanitizer's, returns to it
  *
- * In all these cases, and on other processors than x86-64, the handler returns
- * the usual way.
+ * In all these cases, without XSAVE, and on other processors than x86-64, the
+ * handler returns the usual way.
  */
 #include <string.h>
 #include <ucontext.h>
@@ -72,25 +72,32 @@ static uint32_t current_keys(void)
 	return keys;
 }
 
-static void cpuid(uint32_t leaf, uint32_t sub, uint32_t *a, uint32_t *b)
-{
-	uint32_t c = sub, d;
+struct cpuid {
+	uint32_t a, b, c, d;
+};
 
-	*a = leaf;
-	__asm__ volatile("cpuid" : "+a"(*a), "=b"(*b), "+c"(c), "=d"(d));
+static struct cpuid cpuid(uint32_t leaf, uint32_t sub)
+{
+	struct cpuid r = { .a = leaf, .c = sub };
+
+	__asm__ volatile("cpuid" : "+a"(r.a), "=b"(r.b), "+c"(r.c), "=d"(r.d));
+	return r;
 }
 
-/* Where in a frame the protection keys are; once, since cpuid is slow. */
+/* Does the system save and load extended state (XSAVE)? */
+#define OSXSAVE (1u << 27)
+
+/* Where in a frame the protection keys are, 0: nowhere; or RESUME_NEVER. Once,
+ * since cpuid is slow. */
 uint32_t resume_prepare(void)
 {
 	const uint32_t frames = 13;
-	uint32_t most, size, at;
+	struct cpuid keys;
 
-	cpuid(0, 0, &most, &at);
-	if (most < frames)
-		return 0;
-	cpuid(frames, PROTECTION_KEYS, &size, &at);
-	return size ? at : 0;
+	if (cpuid(0, 0).a < frames || !(cpuid(1, 0).c & OSXSAVE))
+		return RESUME_NEVER;
+	keys = cpuid(frames, PROTECTION_KEYS);
+	return keys.a ? keys.b : 0;
 }
 
 /* The rights to memory that the thread had are ours as well: otherwise this
@@ -158,7 +165,8 @@ void resume(const void *frame, const void *ucontext, uint32_t keys_at)
 
 	/* the kernel puts the context right behind the return address, which
 	 * is above the frame pointer */
-	if ((const uint8_t *)frame + 16 != (const uint8_t *)ucontext || !fpu)
+	if (keys_at == RESUME_NEVER ||
+	    (const uint8_t *)frame + 16 != (const uint8_t *)ucontext || !fpu)
 		return;
 	memcpy(&sw, fpu + SOFTWARE_AT, sizeof(sw));
 	if (sw.magic != MAGIC_1 ||
@@ -173,7 +181,7 @@ void resume(const void *frame, const void *ucontext, uint32_t keys_at)
 
 uint32_t resume_prepare(void)
 {
-	return 0;
+	return RESUME_NEVER;
 }
 
 void resume(const void *frame, const void *ucontext, uint32_t keys_at)
