@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lock.h"
+#include "../lock.h"
 
 #define WAYS 6u
 

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "lock.h"
+#include "../lock.h"
 
 #define RING_LEN 256u
 

@@ -13,7 +13,7 @@
 
 #include <uffd/store.h>
 
-#include "lock.h"
+#include "../lock.h"
 
 #define NR_CHILDREN 512u
 /* what a filter may note in a child: pages, for cache */

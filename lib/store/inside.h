@@ -7,7 +7,7 @@
 
 #include "count.h"
 #include "flight.h"
-#include "lock.h"
+#include "../lock.h"
 
 struct uffd_store {
 	struct uffd_store_ops ops;	/* what its table lacks is NULL */

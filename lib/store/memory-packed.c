@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "count.h"
-#include "lock.h"
+#include "../lock.h"
 #include "memory.h"
 #include "slab.h"
 #include "span.h"

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lock.h"
+#include "../lock.h"
 #include "memory.h"
 #include "span.h"
 #include "zeros.h"

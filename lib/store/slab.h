@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lock.h"
+#include "../lock.h"
 
 #define SLAB_STEP 64u
 #define SLAB_CLASSES 64u	/* the largest is a page */

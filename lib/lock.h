@@ -8,8 +8,8 @@
  *	1  held
  *	2  held, and somebody may sleep
  */
-#ifndef LIB_STORE_LOCK_H
-#define LIB_STORE_LOCK_H
+#ifndef LIB_LOCK_H
+#define LIB_LOCK_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -4,7 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../result.h"
+#include "result.h"
 #include "lock.h"
 
 /* about as long as a page takes to be copied */

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Regions of shared memory (a memory file, also of huge pages): limbo is the
+ * file itself. To lift a slice is to take its mappings away; CONTINUE maps a
+ * page again, which is the cheapest of all ways back; what is left is read
+ * out, and its hole punched.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "pager.h"
+
+/*
+ * The event of this is told from one that the program causes by a mark, which
+ * the reader takes off; a mark that is still there from the last time is waited
+ * for.
+ */
+int shared_lift(struct slice *s, struct place *pl)
+{
+	struct uffd_region *r = s->region;
+	const uint64_t first = slice_first(s), nr = slice_nr(s);
+	int err;
+
+	/* by pins: pages that a device uses stay in the file, but the program
+	 * would have to map them again while the device uses them: let them */
+	if (s->nr_pins)
+		return -EBUSY;
+	while (__atomic_load_n(&s->dropping, __ATOMIC_ACQUIRE))
+		sched_yield();
+	if (r->pager->removes_seen)
+		__atomic_store_n(&s->dropping, 1, __ATOMIC_RELEASE);
+	err = uffd_drop(page_addr(r, first), nr << r->page_shift);
+	if (err < 0) {
+		__atomic_store_n(&s->dropping, 0, __ATOMIC_RELEASE);
+		return err;
+	}
+	for (uint64_t i = first; i < first + nr; i++) {
+		if ((page_get(r, i) & PAGE_STATE) != PAGE_HERE)
+			continue;
+		page_state(r, i, PAGE_LIMBO);
+		pl->nr++;
+	}
+	return pl->nr ? 0 : -ENOENT;
+}
+
+int shared_read(const struct uffd_region *r, uint64_t page, void *buffer)
+{
+	uint64_t done = 0;
+
+	while (done < r->page_size) {
+		ssize_t n = pread(r->memfd, (uint8_t *)buffer + done,
+				  r->page_size - done,
+				  (off_t)((page << r->page_shift) + done));
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0)
+			return -EIO;
+		if (n > 0)
+			done += (uint64_t)n;
+	}
+	return 0;
+}
+
+int shared_map(const struct uffd_region *r, uint64_t page, uint64_t nr,
+	       bool reader)
+{
+	const int fd = r->pager->fd;
+	const uint64_t unit = r->page_size < LIBUFFD_PAGE_MOST ? 4096 :
+								r->page_size;
+	const uint64_t len = nr << r->page_shift;
+	uint64_t done = 0;
+
+	while (done < len) {
+		int64_t n = uffd_continue(fd, page_addr(r, page) + done,
+					  len - done, 0);
+
+		if (n > 0) {
+			done += (uint64_t)n;
+		} else if (n == -EEXIST) {
+			uffd_wake(fd, page_addr(r, page) + done, unit);
+			done += unit;
+		} else if (n == -EAGAIN || n == -EINPROGRESS) {
+			if (reader)
+				return -EWOULDBLOCK;
+			sched_yield();
+		} else {
+			return (int)n;
+		}
+	}
+	return 0;
+}
+
+void shared_punch(struct slice *s)
+{
+	struct uffd_region *r = s->region;
+	const uint64_t first = slice_first(s), end = first + slice_nr(s);
+	uint64_t stop;
+
+	for (uint64_t i = first; i < end; i = stop + 1) {
+		for (stop = i; stop < end; stop++)
+			if ((page_get(r, stop) & PAGE_STATE) != PAGE_LIMBO)
+				break;
+		if (stop > i)
+			uffd_punch(r->memfd, i << r->page_shift,
+				   (stop - i) << r->page_shift);
+	}
+}
+
+void shared_free(struct slice *s, uint64_t page)
+{
+	struct uffd_region *r = s->region;
+
+	uffd_punch(r->memfd, page << r->page_shift, r->page_size);
+	s->place->nr--;
+	__atomic_fetch_sub(&r->pager->limbo_used, (int64_t)r->page_size,
+			   __ATOMIC_RELAXED);
+	room_give(r->pager, r->page_size);
+}
