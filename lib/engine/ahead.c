@@ -100,7 +100,9 @@ void ahead_suggest(struct stream *streams, uintptr_t thread,
 	before = GET(s->step);
 	window = GET(s->window);
 
-	if (GET(s->edge) && GET(s->edge) == (window < 0 ? end : f->start)) {
+	/* (before is 0 when another thread has just taken the slot over) */
+	if (before && GET(s->edge) &&
+	    GET(s->edge) == (window < 0 ? end : f->start)) {
 		step = before;
 	} else if (GET(s->last) && regular(r, step, before)) {
 		window = 0;
