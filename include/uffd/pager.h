@@ -69,7 +69,7 @@ struct uffd_pager_opts {
 	uint64_t budget;	/* bytes that may be resident, at most */
 	uint32_t engine;	/* LIBUFFD_ENGINE_THREAD or _SIGBUS */
 	uint32_t pins;		/* LIBUFFD_PINS_*; no default */
-	uint32_t place;		/* LIBUFFD_PLACE_*; for `thread` */
+	uint32_t place;		/* LIBUFFD_PLACE_*, not _CPUS; for `thread` */
 	uint32_t spin_us;	/* as in struct uffd_engine_opts */
 	uint32_t deadline_ms;	/* how long a read that fails is tried again
 				 * before the page is given up; 0: not at all */
@@ -126,9 +126,10 @@ struct uffd_region_opts {
 /*
  * Map a store, or part of one. -EINVAL: bad options, or the store ends before
  * offset + len (rounded down to a page). -EROFS: the store can't be written
- * and neither RDONLY nor PRIVATE is asked for. -EBUSY: the store is mapped
- * writable already. -EOPNOTSUPP: with `sigbus`, a store that may not be
- * called in a signal handler. -ENOMEM.
+ * and neither RDONLY nor PRIVATE is asked for. -EBUSY: this part of the store is
+ * mapped writable already, by any pager. -EOPNOTSUPP: with `sigbus`, a store
+ * that may not be called in a signal handler; with LIBUFFD_PINS_CHECKED, a
+ * memory file, of which nobody can tell who has pinned what. -ENOMEM.
  */
 int uffd_region_new(struct uffd_pager *p, const struct uffd_region_opts *opts,
 		    struct uffd_reason *reason, struct uffd_region **ret);

@@ -46,6 +46,10 @@ static int check_opts(const struct uffd_pager_opts *o,
 	if (o->engine != LIBUFFD_ENGINE_THREAD &&
 	    o->engine != LIBUFFD_ENGINE_SIGBUS)
 		return refuse(reason, -EINVAL, "engine: thread or sigbus");
+	if (o->place != LIBUFFD_PLACE_AUTO && o->place != LIBUFFD_PLACE_SAME &&
+	    o->place != LIBUFFD_PLACE_APART && o->place != LIBUFFD_PLACE_NONE)
+		return refuse(reason, -EINVAL,
+			      "place: AUTO, SAME, APART or NONE");
 	if (o->pins != LIBUFFD_PINS_CALLED && o->pins != LIBUFFD_PINS_CHECKED)
 		return refuse(reason, -EINVAL,
 			      "pins: there is no default; choose between "

@@ -34,6 +34,7 @@
 #include <uffd/pager.h>
 
 #include "../lock.h"
+#include "../store/claim.h"
 #include "word.h"
 
 /* ---- a page's state: one byte ------------------------------------------------- */
@@ -117,6 +118,7 @@ struct uffd_region {
 	struct uffd_region *next;	/* of the pager, newest first */
 	struct uffd_store *store;	/* the caller's, or NULL */
 	struct uffd_store *own;		/* of a private one, or NULL */
+	struct store_claim claim;	/* to write to store */
 	uint64_t offset;		/* in store */
 	uint64_t start, len;
 	uint64_t page_size;

@@ -39,7 +39,8 @@ static unsigned log2_up(uint64_t n)
 
 /* ---- what is asked for ---------------------------------------------------------- */
 
-static int check_pages(const struct uffd_region_opts *o,
+static int check_pages(const struct uffd_pager *p,
+		       const struct uffd_region_opts *o,
 		       struct uffd_reason *reason)
 {
 	if (o->page_size != 4096 && o->page_size != 16384 &&
@@ -52,6 +53,11 @@ static int check_pages(const struct uffd_region_opts *o,
 	    o->memory != LIBUFFD_MEM_HUGETLB_2M)
 		return refuse(reason, -EINVAL,
 			      "memory: PRIVATE, MEMFD_SHARED or HUGETLB_2M");
+	if (o->memory != LIBUFFD_MEM_PRIVATE && p->pins == LIBUFFD_PINS_CHECKED)
+		return refuse(reason, -EOPNOTSUPP,
+			      "memory: who has pinned pages of a memory file "
+			      "can't be found out; a pager with pins CALLED, "
+			      "or PRIVATE");
 	if (o->memory == LIBUFFD_MEM_HUGETLB_2M &&
 	    o->page_size != LIBUFFD_PAGE_MOST)
 		return refuse(reason, -EINVAL,
@@ -114,23 +120,6 @@ static int check_store(const struct uffd_pager *p,
 	return 0;
 }
 
-/* Two writable views of the same bytes would not see each other. */
-static int check_others(const struct uffd_pager *p,
-			const struct uffd_region_opts *o,
-			struct uffd_reason *reason)
-{
-	if (!o->store || !writes_to_store(o))
-		return 0;
-	for (const struct uffd_region *r = p->regions; r; r = r->next)
-		if (r->store == o->store && !r->own && !r->rdonly &&
-		    o->offset < r->offset + r->len &&
-		    r->offset < o->offset + o->len)
-			return refuse(reason, -EBUSY,
-				      "store: this part of it is mapped "
-				      "writable already");
-	return 0;
-}
-
 static int check(const struct uffd_pager *p, struct uffd_region_opts *o,
 		 struct uffd_reason *reason)
 {
@@ -138,7 +127,7 @@ static int check(const struct uffd_pager *p, struct uffd_region_opts *o,
 
 	if (!o->page_size)
 		o->page_size = 4096;
-	err = check_pages(o, reason);
+	err = check_pages(p, o, reason);
 	if (err == 0 && o->store)
 		err = check_length(o, reason);
 	if (err == 0 && o->store)
@@ -151,7 +140,7 @@ static int check(const struct uffd_pager *p, struct uffd_region_opts *o,
 		return refuse(reason, -EINVAL, "length: %llu",
 			      (unsigned long long)o->len);
 	o->len = (o->len + o->page_size - 1) / o->page_size * o->page_size;
-	return check_others(p, o, reason);
+	return 0;
 }
 
 /* ---- making it ----------------------------------------------------------------------- */
@@ -292,6 +281,7 @@ static int serve_it(struct uffd_region *r, uint64_t ahead_max)
 
 static void region_drop(struct uffd_region *r)
 {
+	store_release(&r->claim);
 	if (r->states)
 		munmap(r->states, r->nr_pages);
 	if (r->hashes)
@@ -323,6 +313,11 @@ static int region_fill(struct uffd_region *r, const struct uffd_region_opts *o,
 	r->by_move = r->pager->pins == LIBUFFD_PINS_CHECKED && !r->rdonly;
 	r->huge = r->page_size == LIBUFFD_PAGE_MOST &&
 		  o->memory == LIBUFFD_MEM_PRIVATE && !r->rdonly;
+	if (writes_to_store(o) &&
+	    store_claim(o->store, o->offset, o->len, &r->claim) < 0)
+		return refuse(reason, -EBUSY,
+			      "store: this part of it is mapped writable "
+			      "already");
 	if (o->flags & LIBUFFD_REGION_PRIVATE && !r->rdonly)
 		err = get_own_store(r, reason);
 	r->fast = is_fast(r->store) && is_fast(r->own);

@@ -19,6 +19,8 @@ struct uffd_store {
 	struct lock lock;
 	struct flight *flight;		/* NULL: it can't submit */
 	struct counts counts;
+	struct lock claims_lock;
+	struct store_claim *claims;	/* claim.h */
 	char *uri;
 };
 
