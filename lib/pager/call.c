@@ -229,8 +229,16 @@ PUBLIC int uffd_sync(struct uffd_region *r, uint64_t offset, uint64_t len)
 
 /* ---- away ------------------------------------------------------------------------------ */
 
+static uint8_t zeros_of(uint8_t seen)
+{
+	/* what was unmapped can't be mended, and need not be */
+	const bool poisoned = (seen & (PAGE_STATE | PAGE_LOOSE)) == PAGE_BROKEN;
+
+	return PAGE_ZERO | (poisoned ? PAGE_BROKEN : PAGE_ABSENT);
+}
+
 /* Make the pages of one slice zeros, where they are not in the region. -EAGAIN:
- * some are. */
+ * some are. What is poisoned stays so until zeros are put over it. */
 static int zero_pages(struct slice *s, struct pages pages)
 {
 	struct uffd_region *r = s->region;
@@ -250,10 +258,27 @@ static int zero_pages(struct slice *s, struct pages pages)
 		}
 		if ((seen & PAGE_STATE) == PAGE_LIMBO && r->memfd >= 0)
 			shared_free(s, i);
-		while (!page_turn(r, i, &seen, PAGE_ABSENT | PAGE_ZERO))
+		while (!page_turn(r, i, &seen, zeros_of(seen)))
 			;
 	}
 	lock_drop(&s->lock);
+	return err;
+}
+
+/* Only a page can take the place of a poison marker. */
+static int mend_poisoned(struct uffd_region *r, struct pages pages)
+{
+	struct bring b = { .region = r, .write = true };
+	int err = 0;
+
+	for (uint64_t i = pages.first; i < pages.end && !err; i++) {
+		if ((page_get(r, i) & (PAGE_STATE | PAGE_ZERO)) !=
+		    (PAGE_BROKEN | PAGE_ZERO))
+			continue;
+		b.page = b.ahead = i;
+		b.ahead_nr = 1;
+		err = page_bring(&b);
+	}
 	return err;
 }
 
@@ -261,13 +286,13 @@ static int discard_slice(struct slice *s, struct pages pages)
 {
 	int err = zero_pages(s, pages);
 
-	if (err == 0)
-		return 0;
-	err = lift_now(s, settle_slice);
-	if (err < 0)
-		return err;
-	err = zero_pages(s, pages);
-	return err == -EAGAIN ? -EBUSY : err;
+	if (err < 0) {
+		err = lift_now(s, settle_slice);
+		if (err < 0)
+			return err;
+		err = zero_pages(s, pages);
+	}
+	return err < 0 ? -EBUSY : mend_poisoned(s->region, pages);
 }
 
 static int discard_pages(struct uffd_region *r, struct pages pages)

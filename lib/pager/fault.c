@@ -17,9 +17,11 @@ static void poison(struct uffd_region *r, uint64_t page)
 	uffd_wake(fd, page_addr(r, page), r->page_size);
 }
 
+/* what has been discarded since may be zeros again */
 static bool gave_up(const struct uffd_region *r, uint64_t page)
 {
-	return (page_get(r, page) & (PAGE_STATE | PAGE_LOOSE)) == PAGE_BROKEN;
+	return (page_get(r, page) & (PAGE_STATE | PAGE_LOOSE | PAGE_ZERO)) ==
+	       PAGE_BROKEN;
 }
 
 /* For the worker, too, which may wait. */

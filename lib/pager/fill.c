@@ -385,7 +385,8 @@ int page_bring(const struct bring *b)
 	err = enter(&w);
 	if (err == 0) {
 		err = come(&w);
-		if (err < 0 && err != -EWOULDBLOCK)
+		/* nobody else has to live with it: who faults tries anew */
+		if (err < 0 && err != -EWOULDBLOCK && b->faulted)
 			page_state(w.r, b->page, PAGE_BROKEN);
 		lock_drop(&w.s->lock);
 	}
