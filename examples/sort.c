@@ -40,6 +40,9 @@ static int make_file(char *path)
 		if (write(fd, numbers, sizeof(numbers)) != sizeof(numbers))
 			err(1, "%s", path);
 	}
+	/* no whole number of pages */
+	if (write(fd, numbers, 24) != 24)
+		err(1, "%s", path);
 	return fd;
 }
 

@@ -228,7 +228,7 @@ static int check_run(struct way *w, uint64_t first, uint64_t nr,
 	for (uint64_t i = 0; i < nr; i++) {
 		struct hash h = hash_of((const uint8_t *)bytes +
 					(i << w->r->page_shift),
-					w->r->page_size);
+					page_kept(w->r, first + i));
 		uint8_t seen = page_get(w->r, first + i);
 
 		if (!(seen & PAGE_HASHED))

@@ -42,6 +42,17 @@ void page_wait(struct slice *s)
 	s->waiters--;
 }
 
+uint64_t page_kept(const struct uffd_region *r, uint64_t page)
+{
+	uint64_t left;
+
+	if (r->own || !r->store)
+		return r->page_size;
+	left = uffd_store_length(r->store) - r->offset -
+	       (page << r->page_shift);
+	return left < r->page_size ? left : r->page_size;
+}
+
 /* /proc/PID/pagemap: 8 bytes a page; bit 63 present, bit 62 swapped out. */
 bool page_present(const struct uffd_pager *p, uint64_t addr)
 {

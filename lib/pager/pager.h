@@ -281,6 +281,10 @@ static inline void page_state(struct uffd_region *r, uint64_t page,
 		;
 }
 
+/* What counts of a page: less than all of it where the store ends in it. What
+ * the program writes past that end is not kept. */
+uint64_t page_kept(const struct uffd_region *r, uint64_t page);
+
 /* end of BUSY: whoever waits looks again; under the lock */
 void page_idle(struct slice *s, uint64_t first, uint64_t nr);
 /* Wait, without the lock, until BUSY pages of the slice may be idle. Called

@@ -31,16 +31,17 @@ static int write_page(struct slice *s, uint64_t page, const void *bytes)
 {
 	struct uffd_region *r = s->region;
 	struct uffd_pager *p = r->pager;
+	const uint64_t len = page_kept(r, page);
 	uint64_t offset, begun = stage_begin(p);
 	struct uffd_store *store = store_for(r, page, &offset);
 	int err;
 
 	if (r->fast) {
-		err = uffd_store_write(store, offset, bytes, r->page_size);
+		err = uffd_store_write(store, offset, bytes, len);
 	} else {
 		page_flag(r, page, PAGE_BUSY);
 		lock_drop(&s->lock);
-		err = uffd_store_write(store, offset, bytes, r->page_size);
+		err = uffd_store_write(store, offset, bytes, len);
 		lock_take(&s->lock);
 		page_idle(s, page, 1);
 	}
@@ -63,7 +64,7 @@ static void wrote(struct uffd_region *r, uint64_t page, struct hash h)
 static int write_changed(struct slice *s, uint64_t page, const void *bytes)
 {
 	struct uffd_region *r = s->region;
-	struct hash h = hash_of(bytes, r->page_size);
+	struct hash h = hash_of(bytes, page_kept(r, page));
 	int err;
 
 	if ((page_get(r, page) & PAGE_HASHED) &&
