@@ -93,6 +93,46 @@ uint64_t paging_budget(const struct paging_plan *plan)
 	return paging_pages(plan) * plan->budget_pct / 100 * PAGING_PAGE;
 }
 
+/* ---- is there room? ---------------------------------------------------------- */
+
+static unsigned has(uint32_t mask, unsigned bit)
+{
+	return mask >> bit & 1;
+}
+
+/* What all contestants together keep in memory, about. */
+static uint64_t memory_needed(const struct paging_plan *plan)
+{
+	const unsigned ours = has(plan->systems, PAGING_LIBUFFD) *
+			      (unsigned)__builtin_popcount(plan->engines);
+	const unsigned zram = has(plan->systems, PAGING_SWAP_ZRAM);
+	/* halves of the region: compressed, it is one */
+	const uint64_t halves =
+		ours * (2 * has(plan->stores, PAGING_MEMORY) +
+			has(plan->stores, PAGING_MEMORY_LZ4)) +
+		2 * has(plan->systems, PAGING_CLASSIC) + zram;
+	const uint64_t budgets =
+		ours * (unsigned)__builtin_popcount(plan->stores) + zram +
+		has(plan->systems, PAGING_CLASSIC) +
+		has(plan->systems, PAGING_MMAP);
+
+	return halves * (plan->size / 2) + budgets * paging_budget(plan);
+}
+
+static uint64_t memory_available(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	uint64_t kib = UINT64_MAX >> 10;
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %lu", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kib << 10;
+}
+
 bool paging_plan_check(const struct paging_plan *plan,
 		       char why[PAGING_WHY_LEN])
 {
@@ -108,6 +148,13 @@ bool paging_plan_check(const struct paging_plan *plan,
 		snprintf(why, PAGING_WHY_LEN, "--budget-pct: %u %% of --size "
 			 "%lu is less than 32K, the smallest budget",
 			 plan->budget_pct, plan->size);
+		return false;
+	}
+	if (memory_needed(plan) > memory_available()) {
+		snprintf(why, PAGING_WHY_LEN, "--size: %lu MiB of memory are "
+			 "needed and %lu are available; a smaller size or "
+			 "fewer of --system and --store need less",
+			 memory_needed(plan) >> 20, memory_available() >> 20);
 		return false;
 	}
 	return true;

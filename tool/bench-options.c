@@ -268,10 +268,12 @@ static void tell_help(void)
 {
 	puts("Usage: uffd bench [OPTION ...]\n"
 	     "       uffd bench ops [OPTION ...]\n"
+	     "       uffd bench paging [OPTION ...]\n"
 	     "\n"
 	     "Measure what a page fault costs that user space resolves: every\n"
 	     "page is touched once, timed, and its content checked.\n"
-	     "`uffd bench ops` measures single operations instead.\n"
+	     "`uffd bench ops` measures single operations instead, `uffd bench\n"
+	     "paging` regions that are larger than memory.\n"
 	     "\n"
 	     "Modes:");
 	for (unsigned i = 0; bench_modes[i]; i++)

@@ -161,12 +161,16 @@ static int measure(const char *program, const struct bench_options *o)
 
 int bench_run(int argc, char **argv)
 {
-	char ops[] = "uffd bench ops";
+	char ops[] = "uffd bench ops", paging[] = "uffd bench paging";
 	struct bench_options o;
 
 	if (argc > 1 && strcmp(argv[1], "ops") == 0) {
 		argv[1] = ops;
 		return bench_ops(argc - 1, argv + 1);
+	}
+	if (argc > 1 && strcmp(argv[1], "paging") == 0) {
+		argv[1] = paging;
+		return bench_paging(argc - 1, argv + 1);
 	}
 	switch (bench_options_parse(argc, argv, &o)) {
 	case BENCH_BAD:

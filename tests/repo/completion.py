@@ -33,7 +33,7 @@ def verbs():
     names = re.findall(r'^  ([a-z]+)  ', run_well(UFFD, '--help'), re.M)
     found = [[name] for name in names]
     if ['bench'] in found:
-        found.append(['bench', 'ops'])
+        found += [['bench', 'ops'], ['bench', 'paging']]
     return found
 
 
@@ -102,6 +102,7 @@ def values_are_offered():
     want(offered('bench', '--modes', 'classic,ker') == ['classic,kernel'],
          'comma')
     want('lift' in offered('bench', 'ops', '--op', ''), 'bench ops')
+    want('mixed' in offered('bench', 'paging', '--op', ''), 'bench paging')
     want(not offered('bench', '--pages', ''), 'a number')
 
 
