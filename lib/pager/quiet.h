@@ -2,8 +2,9 @@
 /*
  * While a thread holds one of the pager's locks, no signal handler of the
  * program may run in it: the handler could touch a region and wait for the
- * lock that its own thread holds. In the SIGBUS handler and in the pager's own
- * threads signals are blocked already; the calls of <uffd/pager.h> do it here.
+ * lock that its own thread holds. In the threads of engine and pager signals are
+ * blocked already; the calls of <uffd/pager.h>, and faults answered in a signal
+ * handler, do it here.
  */
 #ifndef LIB_PAGER_QUIET_H
 #define LIB_PAGER_QUIET_H

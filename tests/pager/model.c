@@ -22,6 +22,8 @@
 
 #include <uffd/pager.h>
 
+#include "hugepages.h"
+
 #define PAGE 4096u
 
 struct kind {
@@ -44,6 +46,8 @@ struct kind {
 #define PLAIN "memory:?size=16M&compress=none"
 #define LZ4 "memory:?size=16M&compress=lz4"
 #define TINY (8 * PAGE)
+/* what the cases with hugetlb need */
+#define NR_HUGE 14
 
 static const struct kind kinds[] = {
 	{ "sigbus, anonymous, 8 pages, one thread", SIGBUS_, CALLED, NULL, 0,
@@ -379,9 +383,12 @@ static bool run(const struct kind *k, uint64_t seed, uint64_t steps,
 		const char *file)
 {
 	struct world w = { .kind = k, .steps = steps };
+	struct uffd_store *store = NULL;
 	struct uffd_pager *p = NULL;
-	struct uffd_store *store;
 
+	/* a huge page is five hundred times the work */
+	if (k->page_size > 65536)
+		w.steps /= 16;
 	w.copy = calloc(k->pages, PAGE);
 	if (truncate(file, 0) < 0 || truncate(file, (off_t)k->pages * PAGE) < 0)
 		w.bad++;
@@ -410,7 +417,7 @@ static bool chosen(int argc, char **argv, const char *name)
 
 int main(int argc, char **argv)
 {
-	uint64_t seed = (uint64_t)time(NULL), steps = 20000;
+	uint64_t seed = (uint64_t)time(NULL), steps = 4000;
 	char file[] = "/tmp/uffd-model.XXXXXX";
 	int failures = 0, fd, opt = 1;
 
@@ -425,12 +432,21 @@ int main(int argc, char **argv)
 	printf("# --seed %llu --steps %llu\n1..%zu\n", (unsigned long long)seed,
 	       (unsigned long long)steps, NR(kinds));
 	for (size_t i = 0; i < NR(kinds); i++) {
-		bool skip = !chosen(argc - opt, argv + opt, kinds[i].name);
-		bool good = skip || run(&kinds[i], seed, steps, file);
+		const struct kind *k = &kinds[i];
+		const char *skip = chosen(argc - opt, argv + opt, k->name) ?
+					   NULL : "not asked for";
+		bool huge = !skip && k->memory == LIBUFFD_MEM_HUGETLB_2M;
+		bool good = true;
 
+		if (huge && !hugepages_change(NR_HUGE))
+			skip = "no huge pages of 2 MiB are to be had";
+		if (!skip)
+			good = run(k, seed, steps, file);
+		if (huge && !skip)
+			hugepages_change(-NR_HUGE);
 		failures += !good;
-		printf("%sok %zu - %s%s\n", good ? "" : "not ", i + 1,
-		       kinds[i].name, skip ? " # SKIP not asked for" : "");
+		printf("%sok %zu - %s%s%s\n", good ? "" : "not ", i + 1, k->name,
+		       skip ? " # SKIP " : "", skip ? skip : "");
 	}
 	unlink(file);
 	close(fd);
