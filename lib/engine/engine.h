@@ -298,6 +298,8 @@ struct place {
 	uint64_t spacing;
 	struct source sources[NR_SOURCES];
 	uint32_t last_tid;
+	unsigned alone;		/* looks in a row that found this thread */
+	uint64_t good;		/* the best window so far, ns a fault */
 	unsigned dense;		/* look at so many of the next faults */
 	unsigned skipped;	/* faults since the last look */
 	uint32_t changes;	/* of what handlers go by */
@@ -339,8 +341,12 @@ struct wake_costs {
 	uint64_t same_ns;	/* 0: could not be measured */
 	uint64_t other_ns;
 	bool can_stay;
+	bool learned;		/* an engine has found out that ... */
+	enum arm best;		/* this is the best way */
 };
 void wake_costs(struct wake_costs *ret);
+/* For engines to come: what has proved best on this machine. */
+void wake_learn(enum arm best);
 
 uint64_t now_ns(void);
 

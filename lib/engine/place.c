@@ -19,11 +19,13 @@
 #define IDLE_NS 1000000		/* a pause of the program, not a cost */
 #define EARLY 6			/* faults, to see that a trial goes wrong */
 #define FIRST_SPACING 4096	/* faults from trial to trial */
+#define LEARNED_SPACING (1u << 15)
 #define LONGEST_SPACING (1u << 20)
 #define WORSE_WINDOWS 8
 #define LOOK_EVERY 48		/* faults; a look takes microseconds */
 #define LOOKS_DENSE 6
 #define UNIT 1024		/* of a source's score */
+#define ALONE 3			/* looks that found the same thread */
 
 /* ---- setting up ---------------------------------------------------------------- */
 
@@ -57,6 +59,12 @@ int place_init(struct uffd_engine *e)
 	if (place == LIBUFFD_PLACE_SAME ||
 	    (p->arms[ARM_SAME] && costs.other_ns > costs.same_ns * 3 / 2))
 		p->best = ARM_SAME;
+	/* what another engine has found out need not be found out at once */
+	if (costs.learned && p->arms[costs.best]) {
+		p->best = costs.best;
+		p->spacing = LEARNED_SPACING;
+		p->next_trial = p->spacing;
+	}
 	p->arm = p->best;
 	return 0;
 }
@@ -98,11 +106,14 @@ static const struct source *nth_source(const struct place *p, unsigned n)
 	return NULL;
 }
 
-/* A fault came from there: recent ones count more. */
+/* A fault came from there: recent ones count more. If they all come from one
+ * thread, only the last one does. */
 static void add_source(struct place *p, int cpu)
 {
+	const unsigned keep = p->alone >= ALONE ? 0 : 3;
+
 	for (unsigned i = 0; i < NR_SOURCES; i++)
-		p->sources[i].score -= p->sources[i].score / 4;
+		p->sources[i].score = p->sources[i].score / 4 * keep;
 	slot_for(p, cpu)->score += UNIT;
 	p->changes++;
 }
@@ -118,6 +129,7 @@ static void look(struct handler *h, uint32_t tid)
 	if (tid != p->last_tid && p->last_tid && ++p->skipped < 4)
 		return;		/* many threads: now and then */
 	cpu = watch_cpu_of(&h->watch, tid);
+	p->alone = tid == p->last_tid ? p->alone + 1 : 0;
 	p->last_tid = tid;
 	p->skipped = 0;
 	if (cpu < 0)
@@ -161,6 +173,7 @@ static bool worth_trying(const struct place *p, enum arm arm)
 static void end_trials(struct place *p)
 {
 	p->chosen_cost = p->cost[p->best];
+	wake_learn(p->best);
 	p->next_trial = p->faults + p->spacing;
 	if (p->spacing < LONGEST_SPACING)
 		p->spacing *= 2;
@@ -190,6 +203,10 @@ static void judge(struct place *p)
 	const uint64_t cost = p->sum / p->nr;
 
 	p->cost[arm] = cost;
+	if (!p->good || cost < p->good)
+		p->good = cost;
+	else
+		p->good += p->good / 256;	/* times may get worse */
 	if (arm != p->best) {
 		if (cost < p->cost[p->best] * 9 / 10) {
 			p->tried[p->best] = true;
@@ -198,6 +215,8 @@ static void judge(struct place *p)
 		next_trial(p);
 		return;
 	}
+	if (!p->chosen_cost) /* learned, and not tried here */
+		p->chosen_cost = cost;
 	p->worse = cost > p->chosen_cost * 3 / 2 ? p->worse + 1 : 0;
 	if (p->faults >= p->next_trial ||
 	    (p->worse >= WORSE_WINDOWS &&
@@ -213,8 +232,9 @@ static void note_cost(struct place *p, uint64_t ns)
 
 	if (ns > IDLE_NS)
 		return;
-	/* so slow, the thread may be somewhere else */
-	if (known && ns > 3 * known && p->skipped >= LOOK_EVERY / 8)
+	/* so slow, the thread may be somewhere else: it is displaced whenever
+	 * something runs on its processor at the wrong moment */
+	if (p->good && ns > 3 * p->good && p->skipped >= 1)
 		p->dense = 1;
 	if (p->settle) {
 		p->settle--;
