@@ -112,7 +112,8 @@ struct uffd_region_opts {
 	uint64_t len;		/* rounded up to the page size; 0: all the store
 				 * from offset on */
 	uint64_t page_size;	/* what is filled at a time: 0 or 4 KiB, 16 KiB,
-				 * 64 KiB, 2 MiB */
+				 * 64 KiB, 2 MiB; at most a quarter of the
+				 * budget */
 	uint32_t flags;		/* LIBUFFD_REGION_* */
 	uint32_t memory;	/* enum uffd_memory: LIBUFFD_MEM_PRIVATE; or
 				 * LIBUFFD_MEM_MEMFD_SHARED, whose pages are
@@ -166,8 +167,9 @@ int uffd_touch(struct uffd_region *r, uint64_t offset, uint64_t len);
  * since. A hint: returns at once where the store can work by itself. */
 int uffd_prefetch(struct uffd_region *r, uint64_t offset, uint64_t len);
 
-/* Take the pages of a range out. What changed is written back. -EBUSY: part
- * of it is pinned and stayed. */
+/* Take the pages of a range out, and with them their neighbours: whole slices
+ * leave. What changed is written back. -EBUSY: part of it is pinned and
+ * stayed. */
 int uffd_evict(struct uffd_region *r, uint64_t offset, uint64_t len);
 
 /*
@@ -183,8 +185,8 @@ int uffd_discard(struct uffd_region *r, uint64_t offset, uint64_t len);
 /*
  * Have the pages of a range here and keep them in place until uffd_unpin(),
  * for devices and system calls. Pins add up, and count against the budget:
- * -ENOMEM when less than an eighth of it would be left. A pinned page may
- * hold its neighbours, up to 2 MiB.
+ * -ENOMEM when less than an eighth of it would be left. uffd_unpin takes back
+ * exactly one range that was pinned.
  */
 int uffd_pin(struct uffd_region *r, uint64_t offset, uint64_t len);
 void uffd_unpin(struct uffd_region *r, uint64_t offset, uint64_t len);
@@ -207,7 +209,8 @@ struct uffd_pager_stats {
 	uint64_t budget;
 	uint64_t resident_bytes;	/* regions and limbo together */
 	uint64_t limbo_bytes;		/* of that: in limbo */
-	uint64_t metadata_bytes;	/* kept for pages, resident */
+	uint64_t metadata_bytes;	/* kept for pages, beside the budget;
+					 * resident where pages were used */
 	uint64_t faults;		/* accesses that had to be answered */
 	uint64_t soft_faults;		/* of those: answered from limbo */
 	uint64_t zero_faults;		/* of those: the page never existed */

@@ -24,6 +24,8 @@
 /* no slice may be more than this part of the budget when its pages are spread
  * as usual */
 #define BUDGET_PART 32u
+/* the fewest pages that a budget must hold */
+#define BUDGET_PAGES 4u
 #define SLICE_USUAL (UINT64_C(2) << 20)
 #define SLICE_MOST (UINT64_C(1) << 30)
 #define AHEAD_USUAL (UINT64_C(512) << 10)
@@ -58,6 +60,12 @@ static int check_pages(const struct uffd_pager *p,
 			      "memory: who has pinned pages of a memory file "
 			      "can't be found out; a pager with pins CALLED, "
 			      "or PRIVATE");
+	if (o->page_size > (uint64_t)p->budget / BUDGET_PAGES)
+		return refuse(reason, -EINVAL,
+			      "page size: the budget of %llu bytes holds fewer "
+			      "than %u pages of %llu",
+			      (unsigned long long)p->budget, BUDGET_PAGES,
+			      (unsigned long long)o->page_size);
 	if (o->memory == LIBUFFD_MEM_HUGETLB_2M &&
 	    o->page_size != LIBUFFD_PAGE_MOST)
 		return refuse(reason, -EINVAL,

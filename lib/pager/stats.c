@@ -125,11 +125,12 @@ PUBLIC void uffd_pager_hist(const struct uffd_pager *p, enum uffd_stage stage,
 			    struct uffd_hist *ret)
 {
 	const unsigned n = (unsigned)stage;
-	const struct uffd_hist *h = &p->stats->hists[n];
+	const struct uffd_hist *h;
 
 	*ret = (struct uffd_hist){ 0 };
 	if (n >= LIBUFFD_NR_STAGE)
 		return;
+	h = &p->stats->hists[n];
 	ret->count = __atomic_load_n(&h->count, __ATOMIC_RELAXED);
 	ret->sum_ns = __atomic_load_n(&h->sum_ns, __ATOMIC_RELAXED);
 	ret->max_ns = __atomic_load_n(&h->max_ns, __ATOMIC_RELAXED);
