@@ -10,7 +10,7 @@
  *   the file behind it, and a device that goes on writing into pages pinned
  *   before the look (direct I/O in flight, buffers registered with io_uring,
  *   RDMA) are NOT seen. Track each mapping, and uffd_track_mark() what a
- *   device has written. Reads and writes that system calls do, are seen.
+ *   device has written. What system calls write to tracked memory is seen.
  * - A page counts as written when it was written to (the same bytes count,
  *   too), and, in private anonymous memory, when it was discarded. What the
  *   kernel keeps protected over the hole, it does NOT see: discarding hugetlb,
