@@ -2,6 +2,7 @@
 /*
  * Which pages: PAGEMAP_SCAN, one call or a walk in steps.
  */
+#include <string.h>
 #include <uffd/kernel.h>
 
 #include "path.h"
@@ -49,6 +50,20 @@ PUBLIC void uffd_scan_begin(struct uffd_scan *s, int pagemap_fd, uint64_t start,
 }
 
 /*
+ * A scan that meets memory it can't arm fails, and does not tell how many
+ * regions it has reported and armed before. They are in the vector, though:
+ * so that is cleared first, and what is not zero afterwards was reported.
+ */
+static int reported(const struct uffd_scan *s)
+{
+	unsigned n = 0;
+
+	while (n < s->cap && s->vec[n].end)
+		n++;
+	return (int)n;
+}
+
+/*
  * One call, repeated while signals cut it short. Masks are exactly the asked
  * categories: with more, kernels up to 6.18 pass over pages that were dropped.
  */
@@ -57,6 +72,8 @@ static int scan_once(const struct uffd_scan *s, uint64_t *ret_walked)
 	struct uffd_scan_arg arg;
 	int n;
 
+	if (s->flags & PM_SCAN_WP_MATCHING)
+		memset(s->vec, 0, s->cap * sizeof(s->vec[0]));
 	do {
 		arg = (struct uffd_scan_arg){
 			.flags = s->flags,
@@ -70,6 +87,10 @@ static int scan_once(const struct uffd_scan *s, uint64_t *ret_walked)
 		n = uffd_pagemap_scan(s->fd, &arg);
 	} while (n == -EINTR);
 	*ret_walked = arg.walk_end;
+	if (n == -EPERM && reported(s) > 0) { /* comes back next time */
+		n = reported(s);
+		*ret_walked = s->vec[n - 1].end;
+	}
 	return n;
 }
 

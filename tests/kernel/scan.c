@@ -98,6 +98,30 @@ static void not_tracked(const struct memory *m)
 	SAME(s.start, a.at);
 }
 
+/* What was armed before it is met is told first. */
+static void tracked_in_part(const struct memory *m)
+{
+	struct area a = map_area(m, 4);
+	struct area half = a;
+	struct uffd_page_region vec[4];
+	struct uffd_scan s;
+	int fd = uffd_pagemap_open(0);
+
+	half.len = 2 * a.page;
+	watch(open_uffd(UFFD_FEATURE_WP_ASYNC), &half, WP);
+	memset(a.p, 'a', a.len);
+	uffd_scan_begin(&s, fd, a.at, a.at + a.len, WRITTEN, ARM, vec, 4);
+	SAME(uffd_scan_next(&s), 1);
+	SAME(s.nr, 1);
+	SAME(vec[0].start, a.at);
+	SAME(vec[0].end, a.at + half.len);
+	SAME(uffd_scan_next(&s), -EPERM);
+	SAME(s.start, a.at + half.len);
+	close(fd);
+	/* nothing of it is left to be told */
+	SAME(found(&half, WRITTEN, ARM, 4), 0);
+}
+
 static void get_and_rearm(const struct memory *m)
 {
 	struct area a = tracked(m, 4);
@@ -248,6 +272,8 @@ static const struct promise promises[] = {
 	  NEED_SCAN, 0 },
 	{ "arming what is not registered for WP_ASYNC is EPERM", not_tracked,
 	  ALL, NEED_SCAN, 0 },
+	{ "a walk into memory that is not registered loses nothing",
+	  tracked_in_part, NEEDS },
 	{ "closing the descriptor ends the tracking", close_ends_it, NEEDS },
 	{ "get and re-arm gives each written page once", get_and_rearm,
 	  NEEDS },
