@@ -149,7 +149,8 @@ void uffd_region_abandon(struct uffd_region *r);
 /*
  * Where it is, and how long. Private memory filled 2 MiB at a time becomes a
  * transparent huge page each time, where the kernel has one and UFFDIO_MOVE
- * (6.8). Memory files are not inherited by a fork.
+ * (6.8). A child does not inherit regions: touching one after a fork is a
+ * SIGSEGV there.
  */
 void *uffd_region_start(const struct uffd_region *r);
 uint64_t uffd_region_len(const struct uffd_region *r);

@@ -209,7 +209,7 @@ static int map_file(struct uffd_region *r, int prot)
 	if (mmap(at, r->len, prot, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
 		 r->memfd, 0) == MAP_FAILED)
 		return -errno;
-	return madvise(at, r->len, MADV_DONTFORK) < 0 ? -errno : 0;
+	return 0;
 }
 
 static int get_file(struct uffd_region *r, uint32_t memory)
@@ -246,6 +246,15 @@ static int get_addresses(struct uffd_region *r)
 		munmap((void *)(uintptr_t)(r->start + r->len),
 		       end - (r->start + r->len));
 	return r->memfd < 0 ? 0 : map_file(r, prot);
+}
+
+/* What is missing would read as zeros in a child. Better that it has nothing
+ * there, which it notices. */
+static int keep_from_children(const struct uffd_region *r)
+{
+	return madvise((void *)(uintptr_t)r->start, r->len, MADV_DONTFORK) < 0 ?
+		       -errno :
+		       0;
 }
 
 static int get_own_store(struct uffd_region *r, struct uffd_reason *reason)
@@ -335,6 +344,8 @@ static int region_fill(struct uffd_region *r, const struct uffd_region_opts *o,
 		err = get_metadata(r);
 	if (err == 0)
 		err = get_addresses(r);
+	if (err == 0)
+		err = keep_from_children(r);
 	if (err == 0)
 		err = pool_need(r->pager, r);
 	return err;

@@ -22,9 +22,7 @@
 
 #include <uffd/pager.h>
 
-#include "hugepages.h"
-
-#define PAGE 4096u
+#include "bed.h"
 
 struct kind {
 	const char *name;
@@ -44,7 +42,7 @@ struct kind {
 #define CALLED LIBUFFD_PINS_CALLED
 #define CHECKED LIBUFFD_PINS_CHECKED
 #define PLAIN "memory:?size=16M&compress=none"
-#define LZ4 "memory:?size=16M&compress=lz4"
+#define PACKED "memory:?size=16M&compress=lz4"
 #define TINY (8 * PAGE)
 /* what the cases with hugetlb need */
 #define NR_HUGE 14
@@ -56,13 +54,13 @@ static const struct kind kinds[] = {
 	  PAGE, TINY, 64, 3 },
 	{ "sigbus, plain memory, 64 pages", SIGBUS_, CALLED, PLAIN, 0, PAGE,
 	  64 * PAGE, 512, 2 },
-	{ "sigbus, lz4, 1 MiB of 8 MiB", SIGBUS_, CALLED, LZ4, 0, PAGE,
+	{ "sigbus, lz4, 1 MiB of 8 MiB", SIGBUS_, CALLED, PACKED, 0, PAGE,
 	  1 << 20, 2048, 3 },
-	{ "sigbus, lz4, pins checked", SIGBUS_, CHECKED, LZ4, 0, PAGE,
+	{ "sigbus, lz4, pins checked", SIGBUS_, CHECKED, PACKED, 0, PAGE,
 	  64 * PAGE, 512, 2 },
 	{ "sigbus, anonymous, pages of 16 KiB", SIGBUS_, CALLED, NULL, 0,
 	  16384, 64 * PAGE, 512, 2 },
-	{ "sigbus, private over memory", SIGBUS_, CALLED, LZ4,
+	{ "sigbus, private over memory", SIGBUS_, CALLED, PACKED,
 	  LIBUFFD_REGION_PRIVATE, PAGE, 64 * PAGE, 512, 2 },
 	{ "sigbus, file", SIGBUS_, CALLED, "file:%s", 0, PAGE, 64 * PAGE, 512,
 	  2 },
@@ -70,7 +68,7 @@ static const struct kind kinds[] = {
 	  PAGE, TINY, 64, 1 },
 	{ "thread, anonymous, 8 pages, three threads", THREAD_, CALLED, NULL, 0,
 	  PAGE, TINY, 64, 3 },
-	{ "thread, lz4, 1 MiB of 8 MiB", THREAD_, CALLED, LZ4, 0, PAGE,
+	{ "thread, lz4, 1 MiB of 8 MiB", THREAD_, CALLED, PACKED, 0, PAGE,
 	  1 << 20, 2048, 3 },
 	{ "thread, plain memory, pins checked", THREAD_, CHECKED, PLAIN, 0,
 	  PAGE, 64 * PAGE, 512, 2 },
@@ -78,9 +76,9 @@ static const struct kind kinds[] = {
 	  1 << 20, 2048, 2 },
 	{ "thread, file", THREAD_, CALLED, "file:%s", 0, PAGE, 64 * PAGE, 512,
 	  2 },
-	{ "sigbus, memory file over lz4", SIGBUS_, CALLED, LZ4, 0, PAGE,
+	{ "sigbus, memory file over lz4", SIGBUS_, CALLED, PACKED, 0, PAGE,
 	  64 * PAGE, 512, 3, LIBUFFD_MEM_MEMFD_SHARED },
-	{ "thread, memory file over lz4", THREAD_, CALLED, LZ4, 0, PAGE,
+	{ "thread, memory file over lz4", THREAD_, CALLED, PACKED, 0, PAGE,
 	  64 * PAGE, 512, 2, LIBUFFD_MEM_MEMFD_SHARED },
 	{ "thread, memory file, private, 16 KiB", THREAD_, CALLED, PLAIN,
 	  LIBUFFD_REGION_PRIVATE, 16384, 64 * PAGE, 512, 2,
@@ -89,9 +87,9 @@ static const struct kind kinds[] = {
 	  2 << 20, 8 << 20, 4096, 2 },
 	{ "thread, anonymous, pages of 2 MiB", THREAD_, CALLED, NULL, 0,
 	  2 << 20, 8 << 20, 4096, 2 },
-	{ "sigbus, hugetlb", SIGBUS_, CALLED, LZ4, 0, 2 << 20, 8 << 20, 4096,
+	{ "sigbus, hugetlb", SIGBUS_, CALLED, PACKED, 0, 2 << 20, 8 << 20, 4096,
 	  2, LIBUFFD_MEM_HUGETLB_2M },
-	{ "thread, hugetlb", THREAD_, CALLED, LZ4, 0, 2 << 20, 8 << 20, 4096,
+	{ "thread, hugetlb", THREAD_, CALLED, PACKED, 0, 2 << 20, 8 << 20, 4096,
 	  2, LIBUFFD_MEM_HUGETLB_2M },
 };
 
@@ -438,12 +436,12 @@ int main(int argc, char **argv)
 		bool huge = !skip && k->memory == LIBUFFD_MEM_HUGETLB_2M;
 		bool good = true;
 
-		if (huge && !hugepages_change(NR_HUGE))
+		if (huge && !huge_reserve(NR_HUGE))
 			skip = "no huge pages of 2 MiB are to be had";
 		if (!skip)
 			good = run(k, seed, steps, file);
 		if (huge && !skip)
-			hugepages_change(-NR_HUGE);
+			huge_return(NR_HUGE);
 		failures += !good;
 		printf("%sok %zu - %s%s%s\n", good ? "" : "not ", i + 1, k->name,
 		       skip ? " # SKIP " : "", skip ? skip : "");
