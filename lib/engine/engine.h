@@ -373,6 +373,8 @@ struct uffd_engine {
 	void *zeros;		/* for all ranges with pages of that size */
 	void *stop_page;
 	_Atomic uint32_t stopping;
+	_Atomic uint32_t in_hand;	/* odd: messages are being read and
+					 * handed out; where handlers poll */
 	pthread_mutex_t reading;	/* the right to read, if several do */
 	struct handler *handlers;
 	size_t handlers_len;

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "engine.h"
+#include "hand.h"
 
 /* after a read that failed for want of descriptors, or worse */
 #define READ_AGAIN_NS 10000000
@@ -38,6 +39,45 @@ static int read_now(struct handler *h)
 	return n;
 }
 
+/* From before messages are read until they are handed out. One handler reads at
+ * a time. */
+static void hand_begin(struct uffd_engine *e)
+{
+	atomic_fetch_add(&e->in_hand, 1);
+}
+
+static void hand_end(struct uffd_engine *e)
+{
+	if (atomic_load_explicit(&e->in_hand, memory_order_relaxed) & 1)
+		atomic_fetch_add(&e->in_hand, 1);
+}
+
+static int read_into_hand(struct handler *h)
+{
+	int n;
+
+	if (h->e->kind == LIBUFFD_ENGINE_SIGBUS)
+		hand_begin(h->e);
+	n = uffd_batch_read(h->e->fd, &h->batch);
+	if (n <= 0)
+		hand_end(h->e);
+	return n;
+}
+
+void engine_wait_for_events(const struct uffd_engine *e)
+{
+	const struct timespec moment = { .tv_nsec = 50000 };
+	uint32_t seen = atomic_load(&e->in_hand);
+
+	for (unsigned i = 0; (seen & 1) && seen == atomic_load(&e->in_hand);
+	     i++) {
+		if (i < 64)
+			sched_yield();
+		else /* it may be of less priority than we are */
+			clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
+	}
+}
+
 /* Look again and again for as long as the user allows. */
 static int spin(struct handler *h)
 {
@@ -45,7 +85,7 @@ static int spin(struct handler *h)
 	int n;
 
 	do {
-		n = uffd_batch_read(h->e->fd, &h->batch);
+		n = read_into_hand(h);
 	} while (n == 0 && !stopping(h->e) && now_ns() < until);
 	return n;
 }
@@ -63,7 +103,7 @@ static int poll_and_read(struct handler *h)
 	n = sys_poll(fds, 2, -1);
 	if (n < 0)
 		return n == -EINTR ? 0 : n;
-	return fds[0].revents ? uffd_batch_read(h->e->fd, &h->batch) : 0;
+	return fds[0].revents ? read_into_hand(h) : 0;
 }
 
 static int wait_for_messages(struct handler *h)
@@ -226,6 +266,7 @@ static unsigned receive(struct handler *h)
 			place_note(h, h->ones[0].tid);
 		}
 	}
+	hand_end(e);
 	if (e->nr_handlers > 1)
 		pthread_mutex_unlock(&e->reading);
 	if (n < 0)
