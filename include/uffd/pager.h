@@ -15,7 +15,8 @@
  *   you hold such ranges by uffd_pin() for as long as the device may use them;
  *   with LIBUFFD_PINS_CHECKED pages leave one by one by UFFDIO_MOVE, which can
  *   tell, and pinned ones stay where they are: for programs that nobody knows,
- *   dearer where several threads run.
+ *   dearer where several threads run. (Not of pages that mprotect(2) has made
+ *   read-only since they were pinned: those it can't tell.)
  * - With the `sigbus` engine a system call on a page that is not there fails
  *   with EFAULT. uffd_touch() or uffd_pin() the buffer first, or use `thread`.
  * - A page that its store can't supply is never zeros: its access fails with

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <time.h>
 
 #include "../public.h"
 #include "quiet.h"
@@ -29,11 +30,16 @@ int each_slice(struct uffd_region *r, uint64_t offset, uint64_t len,
 {
 	struct pages pages;
 	int err = pages_of(r, offset, len, &pages);
+	uint64_t last;
 
 	if (err < 0 || pages.first == pages.end)
 		return err;
+	last = (pages.end - 1) >> r->slice_shift;
+	/* all of them at once, not one after another */
+	for (uint64_t i = pages.first >> r->slice_shift; i <= last; i++)
+		torn_begin(&r->slices[i]);
 	for (uint64_t i = pages.first >> r->slice_shift;
-	     i <= (pages.end - 1) >> r->slice_shift && err == 0; i++)
+	     i <= last && err == 0; i++)
 		err = fn(&r->slices[i]);
 	return err;
 }
@@ -131,6 +137,13 @@ PUBLIC void uffd_unpin(struct uffd_region *r, uint64_t offset, uint64_t len)
 
 /* ---- out ------------------------------------------------------------------------------- */
 
+static void moment(void)
+{
+	const struct timespec t = { .tv_nsec = 1000000 };
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
 /*
  * Lift a slice by itself, whatever is in the way: an older place of it, all
  * places taken, or pages just discarded. 0: it is in limbo, or holds nothing.
@@ -149,6 +162,8 @@ static int lift_now(struct slice *s, int (*done)(struct slice *s))
 		lock_drop(&s->lock);
 		if (err == -ENOSPC && !settle_some(p, 64))
 			sched_yield();
+		if (err == -EAGAIN)
+			moment();
 	} while (err == -ENOSPC || err == -EAGAIN);
 	return err == -ENOENT ? 0 : err;
 }

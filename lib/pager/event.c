@@ -71,14 +71,20 @@ static void mark(struct uffd_region *r, uint64_t start, uint64_t end, bool gone)
 	}
 	for (uint64_t i = first >> r->slice_shift;
 	     i <= (stop - 1) >> r->slice_shift; i++) {
-		if (gone)
-			__atomic_store_n(&r->slices[i].holed, 1,
-					 __ATOMIC_RELEASE);
-		__atomic_store_n(&r->slices[i].torn, 1, __ATOMIC_RELEASE);
+		struct slice *s = &r->slices[i];
+
+		__atomic_store_n(gone ? &s->holed : &s->pocked, 1,
+				 __ATOMIC_RELEASE);
+		__atomic_store_n(&s->torn, TORN_NEW, __ATOMIC_RELEASE);
 	}
 }
 
-/* The pager's own taking away of a shared slice raises the same event. */
+/*
+ * The pager's own taking away of a shared slice raises the same events, one for
+ * each mapping that it is split into. If one of the program's is taken for ours
+ * because it came at the same time, ours is taken for the program's: then pages
+ * are looked for in the file for nothing.
+ */
 static bool is_ours(struct uffd_region *r, uint64_t start, uint64_t len)
 {
 	struct slice *s;
@@ -86,9 +92,10 @@ static bool is_ours(struct uffd_region *r, uint64_t start, uint64_t len)
 	if (r->memfd < 0)
 		return false;
 	s = slice_of(r, (start - r->start) >> r->page_shift);
-	return start == page_addr(r, slice_first(s)) &&
-	       len == slice_nr(s) << r->page_shift &&
-	       __atomic_exchange_n(&s->dropping, 0, __ATOMIC_ACQ_REL);
+	if (__atomic_load_n(&s->dropping, __ATOMIC_ACQUIRE) < len)
+		return false;
+	__atomic_fetch_sub(&s->dropping, len, __ATOMIC_ACQ_REL);
+	return true;
 }
 
 static void mark_all(struct uffd_pager *p, uint64_t start, uint64_t len,

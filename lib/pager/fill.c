@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../engine/hand.h"
 #include "pager.h"
 
 /* the most that is read at a time, but for one page that is larger */
@@ -25,6 +26,11 @@ struct way {
 	uint64_t room;		/* bytes taken and not used yet */
 };
 
+static bool is_here(const struct uffd_region *r, uint64_t page)
+{
+	return (page_get(r, page) & PAGE_STATE) == PAGE_HERE;
+}
+
 static bool is_zero(const struct uffd_region *r, uint8_t seen)
 {
 	return (seen & PAGE_ZERO) || (!(seen & PAGE_OWN) && !r->store);
@@ -38,47 +44,30 @@ static void *limbo_bytes(const struct slice *s, uint64_t page)
 
 /* ---- into the region --------------------------------------------------------- */
 
-/*
- * Put bytes at pages [page, +nr); NULL: zeros, nr is 1. Whoever reads the
- * descriptor must not wait for the layout to settle, since it is he who
- * settles it.
- */
-static int install(const struct way *w, uint64_t page, uint64_t nr,
-		   const void *bytes)
+static int64_t put(const struct way *w, uint64_t addr, const void *bytes,
+		   uint64_t len)
 {
-	const uint64_t addr = page_addr(w->r, page);
-	const uint64_t len = nr << w->r->page_shift;
-	const uint64_t begun = stage_begin(w->p);
-	uint64_t done = 0;
+	if (bytes)
+		return uffd_copy(w->p->fd, addr, bytes, len, 0);
+	if (w->b->write || w->r->page_size > LIBUFFD_PAGE_SMALL)
+		return uffd_copy(w->p->fd, addr, w->p->zeros, len, 0);
+	return uffd_zeropage(w->p->fd, addr, len, 0);
+}
 
-	if (w->r->huge) {
-		int err = huge_install(w->p, addr, bytes, w->b->reader);
+static int install_small(const struct way *w, uint64_t addr, const void *bytes,
+			 uint64_t len, uint64_t *done)
+{
+	while (*done < len) {
+		int64_t n = put(w, addr + *done,
+				bytes ? (const uint8_t *)bytes + *done : NULL,
+				len - *done);
 
-		if (err != -EOPNOTSUPP)
-			return err;
-	}
-	while (done < len) {
-		int64_t n;
-
-		if (bytes)
-			n = uffd_copy(w->p->fd, addr + done,
-				      (const uint8_t *)bytes + done,
-				      len - done, 0);
-		else if (w->b->write)
-			n = uffd_copy(w->p->fd, addr + done, w->p->zeros,
-				      len - done, 0);
-		else if (w->r->page_size > LIBUFFD_PAGE_SMALL)
-			n = uffd_copy(w->p->fd, addr + done, w->p->zeros,
-				      len - done, 0);
-		else
-			n = uffd_zeropage(w->p->fd, addr + done, len - done,
-					  0);
 		if (n > 0) {
-			done += (uint64_t)n;
+			*done += (uint64_t)n;
 		} else if (n == -EEXIST) {
 			/* part of a page larger than the machine's */
-			uffd_wake(w->p->fd, addr + done, 4096);
-			done += 4096;
+			uffd_wake(w->p->fd, addr + *done, 4096);
+			*done += 4096;
 		} else if (n == -EAGAIN || n == -EINPROGRESS) {
 			if (w->b->reader)
 				return -EWOULDBLOCK;
@@ -87,8 +76,33 @@ static int install(const struct way *w, uint64_t page, uint64_t nr,
 			return (int)n;
 		}
 	}
-	stage_end(w->p, LIBUFFD_STAGE_INSTALL, begun);
 	return 0;
+}
+
+/*
+ * Put bytes at pages [page, +nr); NULL: zeros, nr is 1. Whoever reads the
+ * descriptor must not wait for the layout to settle, since it is he who
+ * settles it: then some of them may be there all the same. *done gets the
+ * bytes that are.
+ */
+static int install(const struct way *w, uint64_t page, uint64_t nr,
+		   const void *bytes, uint64_t *done)
+{
+	const uint64_t addr = page_addr(w->r, page);
+	const uint64_t len = nr << w->r->page_shift;
+	const uint64_t begun = stage_begin(w->p);
+	int err = -EOPNOTSUPP;
+
+	*done = 0;
+	if (w->r->huge) {
+		err = huge_install(w->p, addr, bytes, w->b->reader);
+		*done = err == 0 ? len : 0;
+	}
+	if (err == -EOPNOTSUPP)
+		err = install_small(w, addr, bytes, len, done);
+	if (err == 0)
+		stage_end(w->p, LIBUFFD_STAGE_INSTALL, begun);
+	return err;
 }
 
 /* Pages are in the region now. With the lock. */
@@ -109,12 +123,13 @@ static void arrived(struct way *w, uint64_t page, uint64_t nr)
 
 static int come_back(struct way *w, uint64_t page)
 {
+	uint64_t done;
 	int err;
 
 	if (w->r->memfd >= 0)
 		err = shared_map(w->r, page, 1, w->b->reader);
 	else
-		err = install(w, page, 1, limbo_bytes(w->s, page));
+		err = install(w, page, 1, limbo_bytes(w->s, page), &done);
 	if (err < 0)
 		return err;
 	if (w->r->memfd >= 0) {
@@ -123,6 +138,7 @@ static int come_back(struct way *w, uint64_t page)
 		w->room += w->r->page_size;
 		__atomic_fetch_sub(&w->p->limbo_used,
 				   (int64_t)w->r->page_size, __ATOMIC_RELAXED);
+		page_unflag(w->r, page, PAGE_LOOSE);
 	}
 	arrived(w, page, 1);
 	count(w->p, COUNT_SOFT, 1);
@@ -133,7 +149,8 @@ static int come_back(struct way *w, uint64_t page)
 
 static int come_as_zeros(struct way *w, uint64_t page)
 {
-	int err = install(w, page, 1, NULL);
+	uint64_t done;
+	int err = install(w, page, 1, NULL, &done);
 
 	if (err < 0)
 		return err;
@@ -279,6 +296,43 @@ static void idle(struct way *w, uint64_t first, uint64_t nr)
 	page_idle(w->s, first, nr);
 }
 
+/* Those that got there are here: they may be written to at once. */
+static int install_some(struct way *w, uint64_t first, uint64_t nr,
+			const void *bytes)
+{
+	uint64_t done;
+	int err = install(w, first, nr, bytes, &done);
+
+	done >>= w->r->page_shift;
+	if (done)
+		arrived(w, first, done);
+	count(w->p, COUNT_READ, done);
+	return err;
+}
+
+/*
+ * A run that is not in one mapping, since the program has given part of it
+ * other rights or unmapped it: each page by itself. Only the page that was asked
+ * for matters.
+ */
+static int install_run(struct way *w, uint64_t first, uint64_t nr,
+		       const void *bytes)
+{
+	int err = install_some(w, first, nr, bytes), ret = err;
+
+	if (err != -ENOENT || nr == 1)
+		return err;
+	for (uint64_t i = 0; i < nr; i++) {
+		if (is_here(w->r, first + i))
+			continue;
+		err = install_some(w, first + i, 1, (const uint8_t *)bytes +
+				   (i << w->r->page_shift));
+		if (first + i == w->b->page)
+			ret = err;
+	}
+	return ret;
+}
+
 static int come_from_store(struct way *w, uint8_t seen)
 {
 	const bool slow = !w->r->fast;
@@ -307,38 +361,66 @@ static int come_from_store(struct way *w, uint8_t seen)
 	if (slow)
 		idle(w, first, nr);
 	if (err == 0)
-		err = install(w, first, nr, bytes);
+		err = install_run(w, first, nr, bytes);
 	buffer_put(w->p, buffer);
 	if (err < 0)
 		return err;
-	arrived(w, first, nr);
-	count(w->p, COUNT_READ, nr);
 	count(w->p, COUNT_AHEAD, nr - 1);
 	return 0;
 }
 
 /* ---- one page, whatever its state -------------------------------------------------------- */
 
-static int come(struct way *w)
+/* With the lock: wait until the page is nobody's but ours. */
+static int come_to(struct way *w, uint8_t *ret)
 {
 	const uint64_t page = w->b->page;
-	uint8_t seen = page_get(w->r, page);
 
-	while (seen & PAGE_BUSY) {
+	/* has it been discarded? Nothing was ever there: it does not matter */
+	if (!w->b->reader && page_get(w->r, page))
+		engine_wait_for_events(w->p->engine);
+	*ret = page_get(w->r, page);
+	while (*ret & PAGE_BUSY) {
 		if (w->b->reader || w->b->hint)
 			return -EWOULDBLOCK;
 		page_wait(w->s);
-		seen = page_get(w->r, page);
+		*ret = page_get(w->r, page);
 	}
+	return 0;
+}
+
+/* Is a page that should be here? Its state now. Of what was discarded in part
+ * the rest is left as it is. */
+static uint8_t look(struct way *w, uint64_t page, uint8_t seen)
+{
+	if (page_there(w->r, page) == w->r->page_size)
+		return seen;
+	/* a file keeps what only its mapping has lost */
+	if (w->r->memfd >= 0 &&
+	    shared_map(w->r, page, 1, w->b->reader) != -EFAULT)
+		return seen;
+	return page_forget(w->r, page, seen);
+}
+
+static int come(struct way *w)
+{
+	const uint64_t page = w->b->page;
+	uint8_t seen;
+	int err = come_to(w, &seen);
+
+	if (err < 0)
+		return err;
 	/* a thread waits at a page that is said to be here: it came meanwhile,
 	 * or the program has discarded it */
 	if ((seen & PAGE_STATE) == PAGE_HERE &&
-	    (w->b->faulted || (seen & PAGE_LOOSE)) &&
-	    !page_present(w->p, page_addr(w->r, page))) {
-		/* a file keeps what only its mapping has lost */
-		if (w->r->memfd < 0 ||
-		    shared_map(w->r, page, 1, w->b->reader) == -EFAULT)
-			seen = page_forget(w->r, page, seen);
+	    (w->b->faulted || (seen & PAGE_LOOSE)))
+		seen = look(w, page, seen);
+	if ((seen & PAGE_STATE) == PAGE_LIMBO && w->r->memfd >= 0) {
+		/* discarded or not, the file knows */
+		err = come_back(w, page);
+		if (err != -EFAULT)
+			return err;
+		seen = page_forget(w->r, page, seen);
 	}
 	if ((seen & PAGE_LOOSE) && (seen & PAGE_STATE) != PAGE_HERE)
 		seen = page_forget(w->r, page, seen);
@@ -377,6 +459,8 @@ int page_bring(const struct bring *b)
 	};
 	int err = 0;
 
+	if (b->reader && !w.r->at_once)
+		return -EWOULDBLOCK;
 	if (!room_take(w.p, w.room))
 		err = b->reader || b->hint ? -EWOULDBLOCK :
 					     room_make(w.p, w.room);

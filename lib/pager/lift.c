@@ -6,14 +6,51 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <sys/mman.h>
 
 #include "pager.h"
 
+/* What a call needs from being told that its event was read until its pages are
+ * gone: microseconds, or as long as it waits for others to leave the memory map
+ * alone. */
+#define DISCARD_NS UINT64_C(10000000)
+
+void torn_begin(struct slice *s)
+{
+	uint32_t torn = __atomic_load_n(&s->torn, __ATOMIC_ACQUIRE);
+
+	if (torn != TORN_NEW || uffd_changing(s->region->pager->fd) == 1)
+		return;
+	__atomic_store_n(&s->torn_at, pager_now(), __ATOMIC_RELAXED);
+	__atomic_compare_exchange_n(&s->torn, &torn, TORN_OVER, false,
+				    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+static bool torn_long_ago(struct slice *s)
+{
+	uint32_t torn = TORN_OVER;
+
+	torn_begin(s);
+	if (__atomic_load_n(&s->torn, __ATOMIC_ACQUIRE) != TORN_OVER ||
+	    pager_now() - __atomic_load_n(&s->torn_at, __ATOMIC_RELAXED) <
+		    DISCARD_NS)
+		return false;
+	return __atomic_compare_exchange_n(&s->torn, &torn, TORN_NOT, false,
+					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+/* Is there anything of a page that should be here? A file keeps what only its
+ * mapping has lost; but it has to be mapped to find out. */
+static bool is_left(struct uffd_region *r, uint64_t page)
+{
+	return page_there(r, page) ||
+	       (r->memfd >= 0 && shared_map(r, page, 1, false) != -EFAULT);
+}
+
 /*
- * The program has discarded pages of this slice. Those that are gone are
- * forgotten; for the others the call that discards them may still be on its
- * way, so the slice is not lifted now. At its next turn, much later, what is
- * still there is there to stay (MADV_FREE, written again).
+ * The program has discarded pages of this slice, and is done. Those that are
+ * gone are forgotten; what is still there is there to stay (MADV_FREE, written
+ * again).
  */
 static void mend(struct slice *s)
 {
@@ -22,13 +59,11 @@ static void mend(struct slice *s)
 	const uint64_t end = first + slice_nr(s);
 	uint32_t here = 0;
 
-	__atomic_store_n(&s->torn, 0, __ATOMIC_SEQ_CST);
 	for (uint64_t i = first; i < end; i++) {
 		uint8_t seen = page_get(r, i);
 
 		if (seen & PAGE_LOOSE) {
-			if ((seen & PAGE_STATE) == PAGE_HERE &&
-			    page_present(r->pager, page_addr(r, i)))
+			if ((seen & PAGE_STATE) == PAGE_HERE && is_left(r, i))
 				page_unflag(r, i, PAGE_LOOSE);
 			else if ((seen & PAGE_STATE) != PAGE_BROKEN)
 				page_forget(r, i, seen);
@@ -76,6 +111,18 @@ static uint64_t place_of(const struct place *pl, uint64_t page)
 	return pl->start + ((page - slice_first(pl->slice)) << r->page_shift);
 }
 
+/* Those that did not get to the place were not there any more. */
+static void forget_lost(struct slice *s, const struct place *pl, uint64_t first,
+			uint64_t end)
+{
+	struct uffd_region *r = s->region;
+
+	for (uint64_t i = first; i < end; i++)
+		if ((page_get(r, i) & PAGE_STATE) == PAGE_LIMBO &&
+		    !bytes_there(r->pager, place_of(pl, i), r->page_size))
+			page_forget(r, i, page_get(r, i));
+}
+
 /*
  * Lift pages [first, end). The place is registered with us afterwards if the
  * descriptor has events on, and then freeing its pages would be an event as
@@ -96,10 +143,8 @@ static int lift_run(struct slice *s, struct place *pl, uint64_t first,
 	uffd_unregister(r->pager->fd, to, done.done);
 	end = first + (done.done >> r->page_shift);
 	pl->nr += into_limbo(r, first, end);
-	for (uint64_t i = first; i < end && done.gone; i++)
-		if ((page_get(r, i) & PAGE_STATE) == PAGE_LIMBO &&
-		    !page_present(r->pager, place_of(pl, i)))
-			page_forget(r, i, page_get(r, i));
+	if (done.gone)
+		forget_lost(s, pl, first, end);
 	return err;
 }
 
@@ -119,7 +164,71 @@ static int by_lifting(struct slice *s, struct place *pl)
 			if (stop > i)
 				err = lift_run(s, pl, i, stop);
 		}
+	/* where the program discards, pages may go at any time */
+	if (__atomic_load_n(&s->pocked, __ATOMIC_ACQUIRE))
+		forget_lost(s, pl, first, end);
 	return pl->nr ? 0 : err ? err : -EBUSY;
+}
+
+static int64_t move_all(int fd, uint64_t to, uint64_t from, uint64_t len,
+			uint64_t mode)
+{
+	int64_t n;
+
+	while (true) {
+		n = uffd_move(fd, to, from, len, mode);
+		if (n != -EINPROGRESS && n != -EAGAIN)
+			return n;
+		sched_yield();
+	}
+}
+
+/* Pages [first, end) to the place: the bytes of those that got there whole, or
+ * -errno. */
+static int64_t move_run(struct slice *s, struct place *pl, uint64_t first,
+			uint64_t end)
+{
+	struct uffd_region *r = s->region;
+	const int fd = r->pager->fd;
+	const uint64_t from = page_addr(r, first), to = place_of(pl, first);
+	/* of a page that is larger than the machine's part may be discarded */
+	const uint64_t mode = UFFDIO_MOVE_MODE_DONTWAKE |
+			      (r->page_size > 4096 ?
+				       UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES : 0);
+	uint64_t whole, back;
+	int64_t n = move_all(fd, to, from, (end - first) << r->page_shift,
+			     mode);
+
+	if (n <= 0)
+		return n;
+	/* part of a page that did not get there whole goes back */
+	whole = (uint64_t)n & ~(r->page_size - 1);
+	for (back = whole; back < (uint64_t)n;) {
+		int64_t m = move_all(fd, from + back, to + back,
+				     (uint64_t)n - back, mode);
+
+		if (m <= 0)
+			break;
+		back += (uint64_t)m;
+	}
+	return (int64_t)whole;
+}
+
+/* MOVE takes no page that may not be written. Nobody who pins it to write to it
+ * gets it then, so it is lifted; its place is to be as the others are. */
+static int64_t lift_page(struct slice *s, struct place *pl, uint64_t page)
+{
+	struct uffd_region *r = s->region;
+	const uint64_t to = place_of(pl, page);
+	struct uffd_progress done;
+
+	uffd_lift_all(page_addr(r, page), to, r->page_size, &done);
+	if (!done.filled)
+		return -EBUSY;
+	mprotect((void *)(uintptr_t)to, r->page_size, PROT_READ | PROT_WRITE);
+	uffd_register(r->pager->fd, to, r->page_size,
+		      UFFDIO_REGISTER_MODE_MISSING, NULL);
+	return (int64_t)r->page_size;
 }
 
 /* Pages that someone has pinned, or that a fork shares, stay (EBUSY). */
@@ -137,22 +246,26 @@ static int by_moving(struct slice *s, struct place *pl)
 			i++;
 			continue;
 		}
-		n = uffd_move(r->pager->fd, place_of(pl, i), page_addr(r, i),
-			      (stop - i) << r->page_shift,
-			      UFFDIO_MOVE_MODE_DONTWAKE);
-		if (n == -EINPROGRESS || n == -EAGAIN) {
-			sched_yield();
-			continue;
-		}
+		n = move_run(s, pl, i, stop);
+		/* not in one mapping, or not with the same rights: one by one */
+		if (n < 0 && stop - i > 1)
+			n = move_run(s, pl, i, i + 1);
+		if (n == -EINVAL)
+			n = lift_page(s, pl, i);
 		if (n >= (int64_t)r->page_size) {
 			stop = i + ((uint64_t)n >> r->page_shift);
 			pl->nr += into_limbo(r, i, stop);
 			i = stop;
-		} else {
-			i++;
+			continue;
 		}
+		/* discarded by the program, since it was said to be here */
+		if (n == -ENOENT && !page_present(r->pager, page_addr(r, i)))
+			page_forget(r, i, page_get(r, i));
+		i++;
 	}
-	return pl->nr ? 0 : -EBUSY;
+	if (r->page_size > 4096 && __atomic_load_n(&s->pocked, __ATOMIC_ACQUIRE))
+		forget_lost(s, pl, first, end);
+	return pl->nr ? 0 : s->nr_here ? -EBUSY : -ENOENT;
 }
 
 static void limbo_add(struct uffd_pager *p, struct place *pl)
@@ -178,8 +291,9 @@ int lift(struct slice *s)
 	if (s->place)
 		return -EBUSY;
 	if (__atomic_load_n(&s->torn, __ATOMIC_ACQUIRE)) {
+		if (!torn_long_ago(s))
+			return -EAGAIN;
 		mend(s);
-		return -EAGAIN;
 	}
 	if (!s->nr_here)
 		return -ENOENT;

@@ -65,16 +65,36 @@ bool page_present(const struct uffd_pager *p, uint64_t addr)
 	return entry >> 62;
 }
 
+uint64_t bytes_there(const struct uffd_pager *p, uint64_t addr, uint64_t len)
+{
+	uint64_t there = 0;
+
+	for (uint64_t at = addr; at < addr + len; at += 4096)
+		if (page_present(p, at))
+			there += 4096;
+	return there;
+}
+
+uint64_t page_there(const struct uffd_region *r, uint64_t page)
+{
+	return bytes_there(r->pager, page_addr(r, page), r->page_size);
+}
+
 /*
  * What does the page hold, now that the program has discarded it? Anonymous
  * memory: zeros. A private region: what the store had. Else: what the store
- * has.
+ * has. But what only a store holds of a memory file stays as it is: nobody can
+ * tell MADV_REMOVE from MADV_DONTNEED, which discards nothing there.
  */
 uint8_t page_forget(struct uffd_region *r, uint64_t page, uint8_t seen)
 {
 	struct slice *s = slice_of(r, page);
 	uint8_t was, now;
 
+	if (r->memfd >= 0 && (seen & PAGE_STATE) == PAGE_ABSENT) {
+		page_unflag(r, page, PAGE_LOOSE);
+		return page_get(r, page);
+	}
 	do {
 		was = seen;
 		now = r->own ? PAGE_ABSENT :

@@ -72,12 +72,26 @@ struct slice {
 	uint32_t nr_here;		/* pages in the region */
 	uint32_t nr_pins;
 	uint32_t waiters;		/* of turn */
-	uint32_t torn;			/* the program has discarded or unmapped
-					 * some of it; set by the reader of
-					 * events without any lock */
-	uint32_t holed;			/* the same, unmapped; stays */
-	uint32_t dropping;		/* shared: we take its mappings away, and
-					 * the event of that is still to come */
+	uint32_t torn;			/* TORN_*: the program has discarded or
+					 * unmapped some of it; set to NEW by
+					 * the reader of events without a lock */
+	uint32_t pocked;		/* it has ever discarded any; stays */
+	uint32_t holed;			/* it has ever unmapped any; stays */
+	uint64_t torn_at;		/* when it became TORN_OVER, ns */
+	uint64_t dropping;		/* shared: we take its mappings away, and
+					 * the events of so many bytes of that
+					 * are still to come */
+};
+
+/*
+ * A call that discards goes on when its event has been read, and only then does
+ * the pages go. So they may still be there when we look, which says nothing:
+ * first has everybody who raised an event to run again, and then some more.
+ */
+enum {
+	TORN_NOT,
+	TORN_NEW,
+	TORN_OVER,		/* the calls are on their way */
 };
 
 struct place {
@@ -127,6 +141,8 @@ struct uffd_region {
 	uint64_t nr_pages, nr_slices;
 	bool rdonly;
 	bool by_move;			/* pages leave by UFFDIO_MOVE */
+	bool at_once;			/* a page is put there in one step: it is
+					 * there or not, and never in part */
 	bool huge;			/* pages should be transparent huge ones */
 	int memfd;			/* shared memory: its file; or -1 */
 	bool fast;			/* its stores answer at once */
@@ -298,6 +314,10 @@ uint8_t page_forget(struct uffd_region *r, uint64_t page, uint8_t seen);
 /* Is it really there (or swapped out by the kernel)? Asked only where the
  * program may have discarded it. */
 bool page_present(const struct uffd_pager *p, uint64_t addr);
+/* How many bytes of [addr, +len) are? A page that is larger than the machine's
+ * may be there in part. */
+uint64_t bytes_there(const struct uffd_pager *p, uint64_t addr, uint64_t len);
+uint64_t page_there(const struct uffd_region *r, uint64_t page);
 
 struct hash hash_of(const void *bytes, uint64_t len);
 bool hash_same(struct hash a, struct hash b);
@@ -343,6 +363,8 @@ int page_bring(const struct bring *b);
  * no page is there; -ENOSPC: no place is free; or what mremap says.
  */
 int lift(struct slice *s);
+/* Have the time run of a slice in which the program has discarded something. */
+void torn_begin(struct slice *s);
 
 /* Settle about `want` pages of the oldest place; how many it did, 0: none
  * there. */

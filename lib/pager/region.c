@@ -328,6 +328,8 @@ static int region_fill(struct uffd_region *r, const struct uffd_region_opts *o,
 	r->nr_slices = ((r->nr_pages - 1) >> r->slice_shift) + 1;
 	r->rdonly = o->flags & LIBUFFD_REGION_RDONLY;
 	r->by_move = r->pager->pins == LIBUFFD_PINS_CHECKED && !r->rdonly;
+	r->at_once = r->page_size == 4096 ||
+		     o->memory == LIBUFFD_MEM_HUGETLB_2M;
 	r->huge = r->page_size == LIBUFFD_PAGE_MOST &&
 		  o->memory == LIBUFFD_MEM_PRIVATE && !r->rdonly;
 	if (writes_to_store(o) &&

@@ -89,6 +89,25 @@ static int settle_copy(struct slice *s, uint64_t page)
 	return err;
 }
 
+/* A file keeps what only its mapping has lost: mapped again it is here. */
+static void discarded(struct slice *s, uint64_t page, uint8_t seen)
+{
+	struct uffd_region *r = s->region;
+	struct uffd_pager *p = r->pager;
+
+	if (r->memfd < 0 || shared_map(r, page, 1, false) < 0) {
+		page_forget(r, page, seen);
+		return;
+	}
+	page_unflag(r, page, PAGE_LOOSE);
+	page_state(r, page, PAGE_HERE);
+	s->place->nr--;
+	s->nr_here++;
+	__atomic_fetch_sub(&p->limbo_used, (int64_t)r->page_size,
+			   __ATOMIC_RELAXED);
+	queue_add(&p->queue, s);
+}
+
 /* One page, with the slice's lock. 1: settled; 0: nothing to do; -errno: it
  * could not be written. */
 static int settle_page(struct slice *s, const struct place *pl, uint64_t page)
@@ -105,7 +124,7 @@ static int settle_page(struct slice *s, const struct place *pl, uint64_t page)
 	if ((seen & PAGE_STATE) != PAGE_LIMBO || r->rdonly)
 		return (seen & PAGE_STATE) == PAGE_LIMBO;
 	if (seen & PAGE_LOOSE) {
-		page_forget(r, page, seen);
+		discarded(s, page, seen);
 		return 0;
 	}
 	err = r->memfd >= 0 ?

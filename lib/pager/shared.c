@@ -10,29 +10,60 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../engine/hand.h"
 #include "pager.h"
 
+static bool is_unmapped(const struct uffd_region *r, uint64_t page)
+{
+	const uint8_t gone = PAGE_BROKEN | PAGE_LOOSE;
+
+	return (page_get(r, page) & (PAGE_STATE | PAGE_LOOSE)) == gone;
+}
+
+/* What the program has unmapped may be something else by now. */
+static int drop_mapped(struct slice *s)
+{
+	struct uffd_region *r = s->region;
+	const uint64_t first = slice_first(s), end = first + slice_nr(s);
+	uint64_t stop;
+	int err = 0;
+
+	for (uint64_t i = first; i < end && !err; i = stop + 1) {
+		stop = i;
+		while (stop < end && !is_unmapped(r, stop))
+			stop++;
+		if (stop > i)
+			err = uffd_drop(page_addr(r, i),
+					(stop - i) << r->page_shift);
+	}
+	return err;
+}
+
 /*
- * The event of this is told from one that the program causes by a mark, which
- * the reader takes off; a mark that is still there from the last time is waited
- * for.
+ * The events of this are told from one that the program causes by how many
+ * bytes of them are to come, which the reader counts off. What is left of the
+ * last time was the program's.
  */
 int shared_lift(struct slice *s, struct place *pl)
 {
 	struct uffd_region *r = s->region;
 	const uint64_t first = slice_first(s), nr = slice_nr(s);
+	uint64_t mapped = 0;
 	int err;
 
 	/* by pins: pages that a device uses stay in the file, but the program
 	 * would have to map them again while the device uses them: let them */
 	if (s->nr_pins)
 		return -EBUSY;
-	while (__atomic_load_n(&s->dropping, __ATOMIC_ACQUIRE))
-		sched_yield();
+	engine_wait_for_events(r->pager->engine);
+	for (uint64_t i = first; i < first + nr; i++)
+		mapped += !is_unmapped(r, i);
 	if (r->pager->removes_seen)
-		__atomic_store_n(&s->dropping, 1, __ATOMIC_RELEASE);
-	err = uffd_drop(page_addr(r, first), nr << r->page_shift);
+		__atomic_store_n(&s->dropping, mapped << r->page_shift,
+				 __ATOMIC_RELEASE);
+	err = drop_mapped(s);
 	if (err < 0) {
+		/* part of it is not mapped, which we have yet to hear */
 		__atomic_store_n(&s->dropping, 0, __ATOMIC_RELEASE);
 		return err;
 	}
