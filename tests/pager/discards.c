@@ -104,7 +104,7 @@ static void discard_and_look(const struct kind *k, int advice)
 
 	if (!begin(&s, k))
 		return;
-	for (unsigned n = 0; n < 100 && !broken; n++) {
+	for (unsigned n = 0; n < 30 && !broken; n++) {
 		const uint64_t nr = 1 + any_page(&s.dice, 32);
 		const uint64_t first = any_page(&s.dice, MINE - nr);
 		uint8_t *at = bed_page(&s.b, first);
@@ -146,7 +146,7 @@ static void dontneed_keeps(void)
 
 		if (!kinds[i].dontneed_keeps || !begin(&s, &kinds[i]))
 			continue;
-		for (unsigned n = 0; n < 300 && !broken; n++) {
+		for (unsigned n = 0; n < 30 && !broken; n++) {
 			const uint64_t first = any_page(&s.dice, MINE - 32);
 			uint8_t *at = bed_page(&s.b, first);
 
@@ -169,7 +169,7 @@ static void freed(void)
 
 		if (!kinds[i].free_discards || !begin(&s, &kinds[i]))
 			continue;
-		for (unsigned n = 0; n < 60 && !broken; n++) {
+		for (unsigned n = 0; n < 30 && !broken; n++) {
 			const uint64_t first = any_page(&s.dice, MINE - 32);
 			uint8_t *at = bed_page(&s.b, first);
 
@@ -206,7 +206,7 @@ static void *work(void *arg)
 	const int advice = w->s->k->dontneed_keeps ? MADV_REMOVE :
 						     MADV_DONTNEED;
 
-	for (unsigned n = 0; n < 300 && !w->bad; n++) {
+	for (unsigned n = 0; n < 32 && !w->bad; n++) {
 		const uint64_t page = w->first + any_page(&w->dice, w->nr);
 		uint8_t *at = bed_page(&w->s->b, page);
 
@@ -301,7 +301,7 @@ static void protected(void)
 
 		if (!begin(&s, &kinds[i]))
 			continue;
-		for (unsigned n = 0; n < 300 && !broken; n++) {
+		for (unsigned n = 0; n < 30 && !broken; n++) {
 			const uint64_t nr = 1 + any_page(&s.dice, 60);
 			const uint64_t first = any_page(&s.dice, MINE - nr);
 			uint8_t *at = bed_page(&s.b, first);
@@ -338,7 +338,7 @@ static void budget_is_whole(void)
 
 		if (!begin(&s, &kinds[i]))
 			continue;
-		for (unsigned n = 0; n < 200; n++) {
+		for (unsigned n = 0; n < 12; n++) {
 			uint64_t first = any_page(&s.dice, MINE - 32);
 
 			for (uint64_t p = first; p < first + 32; p++)
