@@ -13,14 +13,17 @@
 #include "../engine/hand.h"
 #include "pager.h"
 
-static bool is_unmapped(const struct uffd_region *r, uint64_t page)
+/* Pinned pages stay; what the program has unmapped may be something else by
+ * now. */
+static bool may_drop(const struct slice *s, uint64_t page)
 {
+	const struct uffd_region *r = s->region;
 	const uint8_t gone = PAGE_BROKEN | PAGE_LOOSE;
 
-	return (page_get(r, page) & (PAGE_STATE | PAGE_LOOSE)) == gone;
+	return (page_get(r, page) & (PAGE_STATE | PAGE_LOOSE)) != gone &&
+	       !(s->nr_pins && pin_holds(r->pager, r, page));
 }
 
-/* What the program has unmapped may be something else by now. */
 static int drop_mapped(struct slice *s)
 {
 	struct uffd_region *r = s->region;
@@ -30,7 +33,7 @@ static int drop_mapped(struct slice *s)
 
 	for (uint64_t i = first; i < end && !err; i = stop + 1) {
 		stop = i;
-		while (stop < end && !is_unmapped(r, stop))
+		while (stop < end && may_drop(s, stop))
 			stop++;
 		if (stop > i)
 			err = uffd_drop(page_addr(r, i),
@@ -51,13 +54,9 @@ int shared_lift(struct slice *s, struct place *pl)
 	uint64_t mapped = 0;
 	int err;
 
-	/* by pins: pages that a device uses stay in the file, but the program
-	 * would have to map them again while the device uses them: let them */
-	if (s->nr_pins)
-		return -EBUSY;
 	engine_wait_for_events(r->pager->engine);
 	for (uint64_t i = first; i < first + nr; i++)
-		mapped += !is_unmapped(r, i);
+		mapped += may_drop(s, i);
 	if (r->pager->removes_seen)
 		__atomic_store_n(&s->dropping, mapped << r->page_shift,
 				 __ATOMIC_RELEASE);
@@ -68,12 +67,13 @@ int shared_lift(struct slice *s, struct place *pl)
 		return err;
 	}
 	for (uint64_t i = first; i < first + nr; i++) {
-		if ((page_get(r, i) & PAGE_STATE) != PAGE_HERE)
+		if ((page_get(r, i) & PAGE_STATE) != PAGE_HERE ||
+		    !may_drop(s, i))
 			continue;
 		page_state(r, i, PAGE_LIMBO);
 		pl->nr++;
 	}
-	return pl->nr ? 0 : -ENOENT;
+	return pl->nr ? 0 : s->nr_here ? -EBUSY : -ENOENT;
 }
 
 int shared_read(const struct uffd_region *r, uint64_t page, void *buffer)
