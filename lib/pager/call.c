@@ -168,6 +168,26 @@ static int lift_now(struct slice *s, int (*done)(struct slice *s))
 	return err == -ENOENT ? 0 : err;
 }
 
+static bool has_pins(struct slice *s)
+{
+	bool some;
+
+	lock_take(&s->lock);
+	some = s->nr_pins;
+	lock_drop(&s->lock);
+	return some;
+}
+
+static bool pins_stayed(struct slice *s)
+{
+	bool some;
+
+	lock_take(&s->lock);
+	some = s->nr_pins && s->nr_here;
+	lock_drop(&s->lock);
+	return some;
+}
+
 /* -EBUSY: pinned pages have stayed */
 int evict_slice(struct slice *s)
 {
@@ -176,10 +196,7 @@ int evict_slice(struct slice *s)
 	if (err < 0)
 		return err;
 	err = settle_slice(s);
-	return err == 0 && __atomic_load_n(&s->nr_here, __ATOMIC_RELAXED) &&
-			       s->nr_pins ?
-		       -EBUSY :
-		       err;
+	return err == 0 && pins_stayed(s) ? -EBUSY : err;
 }
 
 /* pages that could not be lifted are written from where they are */
@@ -206,7 +223,7 @@ static int sync_slice(struct slice *s)
 	/* what is in place gets written by clean_rest */
 	if (err == 0 || err == -EBUSY)
 		err = clean_slice(s);
-	return err < 0 ? err : s->nr_pins || s->region->by_move ?
+	return err < 0 ? err : s->region->by_move || has_pins(s) ?
 			       clean_rest(s) : 0;
 }
 

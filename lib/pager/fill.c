@@ -115,7 +115,7 @@ static void arrived(struct way *w, uint64_t page, uint64_t nr)
 	}
 	w->s->nr_here += (uint32_t)nr;
 	w->room -= nr << w->r->page_shift;
-	if (!w->s->next)
+	if (!queue_has(w->s))
 		queue_add(&w->p->queue, w->s);
 }
 
@@ -134,7 +134,7 @@ static int come_back(struct way *w, uint64_t page)
 		return err;
 	if (w->r->memfd >= 0) {
 		/* the same page, not a copy: it only changes sides */
-		w->s->place->nr--;
+		place_less(w->s->place, 1);
 		w->room += w->r->page_size;
 		__atomic_fetch_sub(&w->p->limbo_used,
 				   (int64_t)w->r->page_size, __ATOMIC_RELAXED);

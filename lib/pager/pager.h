@@ -106,6 +106,13 @@ struct place {
 	uint64_t retry_at;		/* stuck: when to try again, ns */
 };
 
+/* Pages have left a place. With the slice's lock; how many there are is looked
+ * at without it as well. */
+static inline void place_less(struct place *pl, uint32_t nr)
+{
+	__atomic_store_n(&pl->nr, pl->nr - nr, __ATOMIC_RELAXED);
+}
+
 /* places of one size */
 struct pool {
 	struct place *free;
@@ -195,6 +202,7 @@ struct uffd_pager {
 	struct lock limbo_lock __attribute__((aligned(64)));
 	struct place *limbo, *limbo_last;
 	struct place *stuck;
+	uint32_t nr_stuck;
 	struct lock places_lock;
 	struct pool pools[3][NR_POOLS];	/* by enum pool_kind */
 
@@ -387,6 +395,8 @@ void unstick(struct uffd_pager *p, bool now);
 /* the queue of slices */
 void queue_init(struct queue *q);
 void queue_add(struct queue *q, struct slice *s);
+/* Is it in the queue? A slice whose lock we hold stays what it is. */
+bool queue_has(const struct slice *s);
 void queue_remove(struct queue *q, struct slice *s);
 /* the oldest that nobody is busy with, out of the queue and locked; NULL: none */
 struct slice *queue_take(struct queue *q);

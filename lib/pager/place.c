@@ -42,7 +42,7 @@ struct place *place_get(struct uffd_pager *p, struct slice *s)
 	lock_drop(&p->places_lock);
 	if (pl) {
 		pl->next = NULL;
-		pl->slice = s;
+		__atomic_store_n(&pl->slice, s, __ATOMIC_RELAXED);
 		pl->nr = pl->cursor = pl->busy = pl->stuck = 0;
 	}
 	return pl;
@@ -51,7 +51,8 @@ struct place *place_get(struct uffd_pager *p, struct slice *s)
 void place_put(struct uffd_pager *p, struct place *pl)
 {
 	lock_take(&p->places_lock);
-	pl->slice = NULL;
+	/* one that seizes may still be looking, and sees that it is too late */
+	__atomic_store_n(&pl->slice, NULL, __ATOMIC_RELAXED);
 	pl->next = pl->pool->free;
 	pl->pool->free = pl;
 	lock_drop(&p->places_lock);

@@ -11,13 +11,24 @@ void queue_init(struct queue *q)
 	q->head.next = q->head.prev = &q->head;
 }
 
+/* Also looked at without the lock, by who has the slice's. */
+static void set_next(struct slice *s, struct slice *next)
+{
+	__atomic_store_n(&s->next, next, __ATOMIC_RELAXED);
+}
+
+bool queue_has(const struct slice *s)
+{
+	return __atomic_load_n(&s->next, __ATOMIC_RELAXED);
+}
+
 void queue_add(struct queue *q, struct slice *s)
 {
 	lock_take(&q->lock);
 	if (!s->next) {
 		s->prev = q->head.prev;
-		s->next = &q->head;
-		s->prev->next = s;
+		set_next(s, &q->head);
+		set_next(s->prev, s);
 		q->head.prev = s;
 	}
 	lock_drop(&q->lock);
@@ -25,9 +36,10 @@ void queue_add(struct queue *q, struct slice *s)
 
 static void unlink_slice(struct slice *s)
 {
-	s->prev->next = s->next;
+	set_next(s->prev, s->next);
 	s->next->prev = s->prev;
-	s->next = s->prev = NULL;
+	set_next(s, NULL);
+	s->prev = NULL;
 }
 
 void queue_remove(struct queue *q, struct slice *s)

@@ -101,7 +101,7 @@ static void discarded(struct slice *s, uint64_t page, uint8_t seen)
 	}
 	page_unflag(r, page, PAGE_LOOSE);
 	page_state(r, page, PAGE_HERE);
-	s->place->nr--;
+	place_less(s->place, 1);
 	s->nr_here++;
 	__atomic_fetch_sub(&p->limbo_used, (int64_t)r->page_size,
 			   __ATOMIC_RELAXED);
@@ -175,6 +175,12 @@ static void empty(struct uffd_pager *p, struct place *pl)
 	place_put(p, pl);
 }
 
+/* With the limbo's lock; looked at without it. */
+static void stuck_count(struct uffd_pager *p, int by)
+{
+	__atomic_fetch_add(&p->nr_stuck, (uint32_t)by, __ATOMIC_RELAXED);
+}
+
 /* All its pages were tried: empty it, or let it wait for its store. */
 static void finish(struct uffd_pager *p, struct place *pl)
 {
@@ -186,6 +192,7 @@ static void finish(struct uffd_pager *p, struct place *pl)
 	lock_take(&p->limbo_lock);
 	pl->next = p->stuck;
 	p->stuck = pl;
+	stuck_count(p, 1);
 	lock_drop(&p->limbo_lock);
 }
 
@@ -194,7 +201,7 @@ void unstick(struct uffd_pager *p, bool now)
 	const uint64_t t = pager_now();
 	struct place *pl, **at;
 
-	if (!__atomic_load_n(&p->stuck, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&p->nr_stuck, __ATOMIC_RELAXED))
 		return;
 	lock_take(&p->limbo_lock);
 	at = &p->stuck;
@@ -204,6 +211,7 @@ void unstick(struct uffd_pager *p, bool now)
 			continue;
 		}
 		*at = pl->next;
+		stuck_count(p, -1);
 		pl->cursor = pl->stuck = 0;
 		pl->next = NULL;
 		if (p->limbo)
@@ -227,7 +235,7 @@ struct share {
 static bool share_take(struct uffd_pager *p, unsigned want, struct share *ret)
 {
 	struct place *pl;
-	uint64_t nr, all;
+	uint64_t nr, all, there;
 
 	lock_take(&p->limbo_lock);
 	pl = p->limbo;
@@ -236,7 +244,8 @@ static bool share_take(struct uffd_pager *p, unsigned want, struct share *ret)
 		return false;
 	}
 	all = slice_nr(pl->slice);
-	nr = want * all / (pl->nr ? pl->nr : 1) + 1;
+	there = __atomic_load_n(&pl->nr, __ATOMIC_RELAXED);
+	nr = want * all / (there ? there : 1) + 1;
 	if (nr > all - pl->cursor)
 		nr = all - pl->cursor;
 	*ret = (struct share){ pl, pl->cursor, pl->cursor + nr };
@@ -309,6 +318,15 @@ static bool take_out(struct place **list, struct place *pl)
 	return false;
 }
 
+static bool take_out_stuck(struct uffd_pager *p, struct place *pl)
+{
+	bool was = take_out(&p->stuck, pl);
+
+	if (was)
+		stuck_count(p, -1);
+	return was;
+}
+
 /* Take the slice's place for ourselves, with nobody else at work in it; NULL:
  * it has none (any more). */
 static struct place *place_seize(struct slice *s)
@@ -326,8 +344,9 @@ static struct place *place_seize(struct slice *s)
 			return NULL;
 		lock_take(&p->limbo_lock);
 		/* it may be another slice's by now, or being emptied */
-		ours = pl->slice == s && !pl->busy &&
-		       (take_out(&p->limbo, pl) || take_out(&p->stuck, pl));
+		ours = __atomic_load_n(&pl->slice, __ATOMIC_RELAXED) == s &&
+		       !pl->busy &&
+		       (take_out(&p->limbo, pl) || take_out_stuck(p, pl));
 		if (ours && !p->limbo)
 			p->limbo_last = NULL;
 		else if (ours)
@@ -410,7 +429,7 @@ static void put_back(struct slice *s, struct place *pl)
 			i++;
 	}
 	s->nr_here += (uint32_t)moved;
-	pl->nr -= (uint32_t)moved;
+	place_less(pl, (uint32_t)moved);
 	__atomic_fetch_sub(&r->pager->limbo_used,
 			   (int64_t)(moved << r->page_shift),
 			   __ATOMIC_RELAXED);

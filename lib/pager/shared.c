@@ -145,7 +145,7 @@ void shared_free(struct slice *s, uint64_t page)
 	struct uffd_region *r = s->region;
 
 	uffd_punch(r->memfd, page << r->page_shift, r->page_size);
-	s->place->nr--;
+	place_less(s->place, 1);
 	__atomic_fetch_sub(&r->pager->limbo_used, (int64_t)r->page_size,
 			   __ATOMIC_RELAXED);
 	room_give(r->pager, r->page_size);
