@@ -115,18 +115,21 @@ static uint64_t word_of(uint64_t page, unsigned version, uint64_t i)
 
 void stamp(void *at, uint64_t page, unsigned version)
 {
-	volatile uint64_t *words = at;
+	uint64_t *words = at;
 
+	/* several threads may write the same to a page */
 	for (uint64_t i = 0; i < WORDS; i++)
-		words[i] = word_of(page, version, i);
+		__atomic_store_n(&words[i], word_of(page, version, i),
+				 __ATOMIC_RELAXED);
 }
 
 bool stamped(const void *at, uint64_t page, unsigned version)
 {
-	const volatile uint64_t *words = at;
+	const uint64_t *words = at;
 
 	for (uint64_t i = 0; i < WORDS; i++)
-		if (words[i] != word_of(page, version, i))
+		if (__atomic_load_n(&words[i], __ATOMIC_RELAXED) !=
+		    word_of(page, version, i))
 			return false;
 	return true;
 }
@@ -272,7 +275,8 @@ static void *push(void *arg)
 
 	while (!p->stop) {
 		for (uint64_t i = 0; i < p->nr && !p->stop; i++)
-			(void)*(volatile uint8_t *)bed_page(p->b, p->first + i);
+			(void)__atomic_load_n(bed_page(p->b, p->first + i),
+					      __ATOMIC_RELAXED);
 		p->rounds++;
 	}
 	return NULL;
