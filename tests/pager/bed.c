@@ -255,6 +255,18 @@ void huge_return(long nr)
 	pool_add(-nr);
 }
 
+bool under_asan(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+	return true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+	return true;
+#endif
+#endif
+	return false;
+}
+
 bool under_tsan(void)
 {
 #if defined(__SANITIZE_THREAD__)

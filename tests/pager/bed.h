@@ -92,6 +92,7 @@ static inline uint64_t any_page(uint64_t *state, uint64_t nr)
 bool huge_reserve(long nr);
 void huge_return(long nr);
 bool under_tsan(void);
+bool under_asan(void);
 
 /* Pages of a region paged in and out by another thread until it is told to
  * stop; it reads only. */
