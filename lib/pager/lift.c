@@ -10,31 +10,56 @@
 
 #include "pager.h"
 
-/* What a call needs from being told that its event was read until its pages are
- * gone: microseconds, or as long as it waits for others to leave the memory map
- * alone. */
-#define DISCARD_NS UINT64_C(10000000)
+/* How long pages that were discarded may still be there before that means that
+ * they stay: a call that was told to go on may have to wait for a processor. */
+#define DISCARD_NS UINT64_C(200000000)
+/* and how often to look */
+#define LOOK_NS UINT64_C(1000000)
 
 void torn_begin(struct slice *s)
 {
+	const uint64_t now = pager_now();
 	uint32_t torn = __atomic_load_n(&s->torn, __ATOMIC_ACQUIRE);
 
 	if (torn != TORN_NEW || uffd_changing(s->region->pager->fd) == 1)
 		return;
-	__atomic_store_n(&s->torn_at, pager_now(), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->torn_look, now, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->torn_until, now + DISCARD_NS, __ATOMIC_RELAXED);
 	__atomic_compare_exchange_n(&s->torn, &torn, TORN_OVER, false,
 				    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
-static bool torn_long_ago(struct slice *s)
+/* Are all that were discarded gone? With the lock. */
+static bool all_gone(struct slice *s)
 {
+	struct uffd_region *r = s->region;
+	const uint64_t first = slice_first(s), end = first + slice_nr(s);
+
+	for (uint64_t i = first; i < end; i++)
+		if ((page_get(r, i) & (PAGE_STATE | PAGE_LOOSE)) ==
+			    (PAGE_HERE | PAGE_LOOSE) &&
+		    page_there(r, i))
+			return false;
+	return true;
+}
+
+/* With the lock: are the calls over, so that what is there says something? */
+static bool torn_end(struct slice *s)
+{
+	const uint64_t now = pager_now();
 	uint32_t torn = TORN_OVER;
 
 	torn_begin(s);
-	if (__atomic_load_n(&s->torn, __ATOMIC_ACQUIRE) != TORN_OVER ||
-	    pager_now() - __atomic_load_n(&s->torn_at, __ATOMIC_RELAXED) <
-		    DISCARD_NS)
+	if (__atomic_load_n(&s->torn, __ATOMIC_ACQUIRE) != TORN_OVER)
 		return false;
+	if (now < __atomic_load_n(&s->torn_until, __ATOMIC_RELAXED)) {
+		if (now < __atomic_load_n(&s->torn_look, __ATOMIC_RELAXED))
+			return false;
+		__atomic_store_n(&s->torn_look, now + LOOK_NS,
+				 __ATOMIC_RELAXED);
+		if (!all_gone(s))
+			return false;
+	}
 	return __atomic_compare_exchange_n(&s->torn, &torn, TORN_NOT, false,
 					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
@@ -291,7 +316,7 @@ int lift(struct slice *s)
 	if (s->place)
 		return -EBUSY;
 	if (__atomic_load_n(&s->torn, __ATOMIC_ACQUIRE)) {
-		if (!torn_long_ago(s))
+		if (!torn_end(s))
 			return -EAGAIN;
 		mend(s);
 	}

@@ -77,16 +77,18 @@ struct slice {
 					 * the reader of events without a lock */
 	uint32_t pocked;		/* it has ever discarded any; stays */
 	uint32_t holed;			/* it has ever unmapped any; stays */
-	uint64_t torn_at;		/* when it became TORN_OVER, ns */
+	uint64_t torn_look;		/* TORN_OVER: look again then, ns */
+	uint64_t torn_until;		/* and then is it decided */
 	uint64_t dropping;		/* shared: we take its mappings away, and
 					 * the events of so many bytes of that
 					 * are still to come */
 };
 
 /*
- * A call that discards goes on when its event has been read, and only then does
- * the pages go. So they may still be there when we look, which says nothing:
- * first has everybody who raised an event to run again, and then some more.
+ * A call that discards goes on when its event has been read, and only then do
+ * the pages go. So one that is still there when we look says nothing: the slice
+ * is left alone until all are gone, or for so long that it must be one that
+ * stays (MADV_FREE, and written again).
  */
 enum {
 	TORN_NOT,
