@@ -71,9 +71,8 @@ void engine_wait_for_events(const struct uffd_engine *e)
 
 	for (unsigned i = 0; (seen & 1) && seen == atomic_load(&e->in_hand);
 	     i++) {
-		if (i < 64)
-			sched_yield();
-		else /* it may be of less priority than we are */
+		/* not sched_yield(): it costs who calls it often his turns */
+		if (i >= 64)
 			clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
 	}
 }

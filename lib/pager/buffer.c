@@ -4,7 +4,6 @@
  * used, and stays so.
  */
 #include <errno.h>
-#include <sched.h>
 
 #include "pager.h"
 
@@ -17,6 +16,7 @@ static uint32_t mine(void)
 void *buffer_get(struct uffd_pager *p)
 {
 	const uint32_t first = mine();
+	unsigned tries = 0;
 
 	for (uint32_t i = 0;; i++) {
 		uint32_t n = (first + i) % NR_BUFFERS;
@@ -25,7 +25,7 @@ void *buffer_get(struct uffd_pager *p)
 					 __ATOMIC_ACQUIRE))
 			return p->buffers + (uint64_t)n * BUFFER_SIZE;
 		if (i % NR_BUFFERS == NR_BUFFERS - 1)
-			sched_yield();
+			word_pause(&tries);
 	}
 }
 

@@ -3,7 +3,6 @@
  * What a program can ask for a range of a region.
  */
 #include <errno.h>
-#include <sched.h>
 #include <time.h>
 
 #include "../public.h"
@@ -151,6 +150,7 @@ static void moment(void)
 static int lift_now(struct slice *s, int (*done)(struct slice *s))
 {
 	struct uffd_pager *p = s->region->pager;
+	unsigned tries = 0;
 	int err;
 
 	do {
@@ -161,7 +161,7 @@ static int lift_now(struct slice *s, int (*done)(struct slice *s))
 		err = s->nr_here ? lift(s) : -ENOENT;
 		lock_drop(&s->lock);
 		if (err == -ENOSPC && !settle_some(p, 64))
-			sched_yield();
+			word_pause(&tries);
 		if (err == -EAGAIN)
 			moment();
 	} while (err == -ENOSPC || err == -EAGAIN);

@@ -7,7 +7,6 @@
  * that answers at once (memory) is asked under it.
  */
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -57,6 +56,8 @@ static int64_t put(const struct way *w, uint64_t addr, const void *bytes,
 static int install_small(const struct way *w, uint64_t addr, const void *bytes,
 			 uint64_t len, uint64_t *done)
 {
+	unsigned tries = 0;
+
 	while (*done < len) {
 		int64_t n = put(w, addr + *done,
 				bytes ? (const uint8_t *)bytes + *done : NULL,
@@ -71,7 +72,7 @@ static int install_small(const struct way *w, uint64_t addr, const void *bytes,
 		} else if (n == -EAGAIN || n == -EINPROGRESS) {
 			if (w->b->reader)
 				return -EWOULDBLOCK;
-			sched_yield();
+			word_pause(&tries);
 		} else {
 			return (int)n;
 		}

@@ -5,7 +5,6 @@
  * table entry of 2 MiB as one, if both sides are aligned).
  */
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -33,6 +32,7 @@ static void *staging(struct uffd_pager *p)
 
 static int move_in(struct uffd_pager *p, uint64_t addr, void *from, bool reader)
 {
+	unsigned tries = 0;
 	int64_t n;
 
 	do {
@@ -41,7 +41,7 @@ static int move_in(struct uffd_pager *p, uint64_t addr, void *from, bool reader)
 			break;
 		if (reader)
 			return -EWOULDBLOCK;
-		sched_yield();
+		word_pause(&tries);
 	} while (true);
 	if (n == (int64_t)HUGE)
 		return 0;

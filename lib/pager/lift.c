@@ -5,7 +5,6 @@
  * run with UFFDIO_MOVE. All under the slice's lock.
  */
 #include <errno.h>
-#include <sched.h>
 #include <sys/mman.h>
 
 #include "pager.h"
@@ -198,13 +197,14 @@ static int by_lifting(struct slice *s, struct place *pl)
 static int64_t move_all(int fd, uint64_t to, uint64_t from, uint64_t len,
 			uint64_t mode)
 {
+	unsigned tries = 0;
 	int64_t n;
 
 	while (true) {
 		n = uffd_move(fd, to, from, len, mode);
 		if (n != -EINPROGRESS && n != -EAGAIN)
 			return n;
-		sched_yield();
+		word_pause(&tries);
 	}
 }
 

@@ -3,7 +3,6 @@
  * Mapping stores: checking what is asked for, address space, metadata.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -419,6 +418,7 @@ static void forget_region(struct uffd_region *r)
 {
 	struct uffd_pager *p = r->pager;
 	struct uffd_region **at = &p->regions;
+	unsigned tries = 0;
 	uint32_t seen;
 
 	while (*at != r)
@@ -427,7 +427,7 @@ static void forget_region(struct uffd_region *r)
 	seen = __atomic_load_n(&p->in_event, __ATOMIC_SEQ_CST);
 	while ((seen & 1) &&
 	       seen == __atomic_load_n(&p->in_event, __ATOMIC_SEQ_CST))
-		sched_yield();
+		word_pause(&tries);
 }
 
 /* what is still in it goes with it */

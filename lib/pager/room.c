@@ -5,7 +5,6 @@
  * it is never less than what is resident.
  */
 #include <errno.h>
-#include <sched.h>
 #include <time.h>
 
 #include "pager.h"
@@ -101,7 +100,7 @@ static bool all_pinned(const struct uffd_pager *p, uint64_t len)
 
 int room_make(struct uffd_pager *p, uint64_t len)
 {
-	unsigned idle = 0;
+	unsigned idle = 0, tries = 0;
 
 	if (room_take(p, len))
 		return 0;
@@ -111,7 +110,7 @@ int room_make(struct uffd_pager *p, uint64_t len)
 			idle = 0;
 		} else if (++idle < 16) {
 			/* others are at it, or fill */
-			sched_yield();
+			word_pause(&tries);
 		} else {
 			if (all_pinned(p, len))
 				return -ENOMEM;

@@ -7,7 +7,6 @@
  * had back.
  */
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 
 #include "pager.h"
@@ -332,6 +331,7 @@ static bool take_out_stuck(struct uffd_pager *p, struct place *pl)
 static struct place *place_seize(struct slice *s)
 {
 	struct uffd_pager *p = s->region->pager;
+	unsigned tries = 0;
 
 	for (;;) {
 		struct place *pl;
@@ -355,7 +355,7 @@ static struct place *place_seize(struct slice *s)
 		lock_drop(&p->limbo_lock);
 		if (ours)
 			return pl;
-		sched_yield();
+		word_pause(&tries);
 	}
 }
 
@@ -403,6 +403,7 @@ static void put_back(struct slice *s, struct place *pl)
 	struct uffd_region *r = s->region;
 	const uint64_t first = slice_first(s), end = first + slice_nr(s);
 	uint64_t i = first, stop, moved = 0;
+	unsigned tries = 0;
 
 	while (i < end) {
 		int64_t n;
@@ -417,7 +418,7 @@ static void put_back(struct slice *s, struct place *pl)
 		}
 		n = back_at_once(r, pl, i, stop);
 		if (n == -EAGAIN || n == -EINPROGRESS) {
-			sched_yield();
+			word_pause(&tries);
 			continue;
 		}
 		if (n < (int64_t)r->page_size)

@@ -6,7 +6,6 @@
  * out, and its hole punched.
  */
 #include <errno.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -103,6 +102,7 @@ int shared_map(const struct uffd_region *r, uint64_t page, uint64_t nr,
 								r->page_size;
 	const uint64_t len = nr << r->page_shift;
 	uint64_t done = 0;
+	unsigned tries = 0;
 
 	while (done < len) {
 		int64_t n = uffd_continue(fd, page_addr(r, page) + done,
@@ -116,7 +116,7 @@ int shared_map(const struct uffd_region *r, uint64_t page, uint64_t nr,
 		} else if (n == -EAGAIN || n == -EINPROGRESS) {
 			if (reader)
 				return -EWOULDBLOCK;
-			sched_yield();
+			word_pause(&tries);
 		} else {
 			return (int)n;
 		}

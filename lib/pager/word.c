@@ -32,6 +32,33 @@ bool word_wait_ms(uint32_t *word, uint32_t seen, unsigned ms)
 	return futex(word, FUTEX_WAIT_PRIVATE, seen, &t) == -ETIMEDOUT;
 }
 
+/* together about as long as a lift takes */
+#define LOOKS 32
+#define RELAXES 32
+#define SLEEP_NS 50000
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+void word_pause(unsigned *tries)
+{
+	const struct timespec t = { .tv_nsec = SLEEP_NS };
+
+	if (*tries >= LOOKS) {
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+		return;
+	}
+	++*tries;
+	for (int i = 0; i < RELAXES; i++)
+		relax();
+}
+
 void word_wake(uint32_t *word)
 {
 	__atomic_fetch_add(word, 1, __ATOMIC_SEQ_CST);

@@ -15,4 +15,12 @@ void word_wait(uint32_t *word, uint32_t seen);
 bool word_wait_ms(uint32_t *word, uint32_t seen, unsigned ms);
 void word_wake(uint32_t *word);
 
+/*
+ * Give others time for what we wait for, where nobody wakes us: a few times by
+ * looking again soon, then by sleeping. *tries is 0 at first. Not sched_yield():
+ * kernels take it out of the time that is ours, and who has yielded a thousand
+ * times does not run any more while another thread has something to do.
+ */
+void word_pause(unsigned *tries);
+
 #endif

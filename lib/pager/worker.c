@@ -6,7 +6,6 @@
  * done here: faults that were parked, and making room.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 
@@ -79,6 +78,7 @@ static bool work(struct uffd_pager *p)
 void worker_forget(const struct uffd_region *r)
 {
 	struct uffd_pager *p = r->pager;
+	unsigned tries = 0;
 	bool serving;
 
 	do {
@@ -93,7 +93,7 @@ void worker_forget(const struct uffd_region *r)
 		serving = p->serving == r;
 		lock_drop(&p->parked_lock);
 		if (serving)
-			sched_yield();
+			word_pause(&tries);
 	} while (serving);
 }
 
