@@ -26,7 +26,7 @@ struct bed_want {
 	uint32_t flags;
 	uint32_t memory;
 	uint32_t deadline_ms;
-	struct uffd_store *store;	/* instead of a URI; stays the caller's */
+	struct uffd_store *store;	/* instead of a URI; the caller's */
 };
 
 struct bed {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * System calls on memory that is not there. With `thread` they wait for their
- * page as any access does; with `sigbus` they fail, and do not when the page has
- * been touched or pinned before.
+ * page as any access does; with `sigbus` they fail, and do not when the page
+ * has been touched or pinned before.
  */
 #include <fcntl.h>
 #include <stdlib.h>

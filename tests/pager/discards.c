@@ -93,7 +93,7 @@ static bool discarded_well(struct stage *s, uint64_t page, unsigned held)
 	if (s->k->dontneed_keeps && stamped(at, page, 0))
 		return true;
 	if (s->k->want.flags & LIBUFFD_REGION_PRIVATE)
-		return stamped(at, page, 0);	/* the store was never written */
+		return stamped(at, page, 0); /* the store's own */
 	return stamped(at, page, OLD) || stamped(at, page, held);
 }
 
@@ -161,7 +161,7 @@ static void dontneed_keeps(void)
 	}
 }
 
-/* lazily: a page holds what it held, or what a discarded one does, as a whole */
+/* lazily: a page holds what it held, or what a discarded one does, all of it */
 static void freed(void)
 {
 	for (unsigned i = 0; i < NR(kinds); i++) {

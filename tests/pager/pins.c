@@ -77,12 +77,15 @@ static const struct kind called[] = {
 };
 
 static const struct kind checked[] = {
-	{ "sigbus, checked", { .engine = SIGBUS_, .pins = CHECKED, .uri = LZ4 } },
+	{ "sigbus, checked",
+	  { .engine = SIGBUS_, .pins = CHECKED, .uri = LZ4 } },
 	{ "sigbus, checked, 16 KiB",
 	  { .engine = SIGBUS_, .pins = CHECKED, .uri = LZ4,
 	    .page_size = 16384 } },
-	{ "sigbus, checked, anonymous", { .engine = SIGBUS_, .pins = CHECKED } },
-	{ "thread, checked", { .engine = THREAD_, .pins = CHECKED, .uri = LZ4 } },
+	{ "sigbus, checked, anonymous",
+	  { .engine = SIGBUS_, .pins = CHECKED } },
+	{ "thread, checked",
+	  { .engine = THREAD_, .pins = CHECKED, .uri = LZ4 } },
 	{ "thread, checked, 64 KiB",
 	  { .engine = THREAD_, .pins = CHECKED, .uri = LZ4, .budget = 256,
 	    .page_size = 65536 } },
